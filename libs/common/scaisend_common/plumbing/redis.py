@@ -1,0 +1,69 @@
+"""Redis (or Valkey) with short time-outs. Whatever says "the server did not do it, and may later" is RedisAway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis import asyncio as library
+from redis import exceptions
+from redis.asyncio.client import Pipeline as LibraryPipeline
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 2.0
+
+OUTAGES = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,  # a replica that was just the primary
+    exceptions.OutOfMemoryError,  # noeviction, and full
+    exceptions.TryAgainError,
+    OSError,
+)
+
+
+class RedisAway(Exception):
+    """Redis did not do it; or did, and the answer was lost. May work later."""
+
+
+class Pipeline(LibraryPipeline):
+    """Commands that travel together; `execute` raises RedisAway."""
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Send what was collected; return the answers in order."""
+        try:
+            return await super().execute(raise_on_error)
+        except OUTAGES as error:
+            raise RedisAway(str(error)) from error
+
+
+class Redis(library.Redis):
+    """The client; a command that gets no answer raises RedisAway. Answers are bytes."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command and return its answer."""
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except OUTAGES as error:
+            raise RedisAway(str(error)) from error
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """Collect commands; a transaction (MULTI) unless told otherwise."""
+        return Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+def connect(url: str, *, name: str = "scaisend", connections: int = 64, answer_seconds: float = ANSWER_SECONDS) -> Redis:
+    """Return a client (an async context manager); nothing is opened yet. No command is ever repeated by the client itself."""
+    pool = library.BlockingConnectionPool.from_url(
+        url,
+        timeout=answer_seconds,
+        max_connections=connections,
+        client_name=name,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=answer_seconds,
+        retry=Retry(NoBackoff(), 0),
+    )
+    client = Redis(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    return client
