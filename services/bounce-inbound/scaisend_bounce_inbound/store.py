@@ -1,0 +1,39 @@
+"""SQL of bounce-inbound: reads only."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from scaisend_bounce_inbound.decide import Delivery
+from scaisend_common.mail.events import Origin
+from scaisend_common.mail.ids import DeliveryId, made_at, submission_of
+from scaisend_common.plumbing.postgres import Pool, tenant_transaction
+
+
+async def tenant_of(pool: Pool, number: int) -> str | None:
+    """Return the id of the tenant with this number, or None."""
+    async with pool.acquire() as connection:
+        found = await connection.fetchval("SELECT tenant_of_number($1)", number)
+    return str(found) if found else None
+
+
+async def read_delivery(pool: Pool, tenant_id: str, delivery_id: DeliveryId) -> Delivery | None:
+    """Return the delivery as the timeline knows it, or None where it is not (no longer) kept."""
+    async with tenant_transaction(pool, [tenant_id]) as connection:
+        row = await connection.fetchrow(
+            "SELECT m.to_email, m.origin, m.message_id FROM messages m WHERE m.tenant_id = $1 AND m.day = $2 AND m.delivery_id = $3",
+            UUID(tenant_id),
+            made_at(submission_of(delivery_id)).date(),
+            delivery_id,
+        )
+    if row is None:
+        return None
+    return Delivery(
+        tenant_id=tenant_id,
+        delivery_id=delivery_id,
+        email=row["to_email"],
+        origin=msgspec.json.decode(row["origin"], type=Origin) if row["origin"] else None,
+        message_id=row["message_id"],
+    )
