@@ -37,7 +37,7 @@ OUTAGES: tuple[type[BaseException], ...] = (
     asyncpg.TransactionRollbackError,
 )
 
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 class DatabaseAway(Exception):
@@ -70,7 +70,7 @@ class Pool:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], name: str) -> None:
         self._pool = pool
         self._name = name
-        self._ready = False
+        self._ready: bool | None = None  # not looked yet
         self._probe: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Pool:
@@ -91,7 +91,7 @@ class Pool:
     @property
     def is_ready(self) -> bool:
         """The last look found the database there."""
-        return self._ready
+        return self._ready is True
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
@@ -111,8 +111,10 @@ class Pool:
             await asyncio.sleep(PROBE_SECONDS)
 
     def _note(self, *, ready: bool, why: str) -> None:
-        if ready != self._ready or (why and self._probe is None):
-            log.info("database_there", pool=self._name) if ready else log.warning("database_away", pool=self._name, why=why)
+        if ready and not self._ready:
+            log.info("database_there", pool=self._name)
+        elif not ready and self._ready is not False:
+            log.warning("database_away", pool=self._name, why=why)
         self._ready = ready
 
     def __repr__(self) -> str:
@@ -152,7 +154,7 @@ async def tenant_transaction(pool: Pool, tenants: Iterable[str | UUID]) -> Async
 
 
 @asynccontextmanager
-async def administration(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+async def administration(dsn: str) -> AsyncIterator[Connection]:
     """Open one connection for administration (migrations, the command line). Raises DatabaseAway."""
     with outages_translated():
         connection = await asyncpg.connect(
