@@ -45,6 +45,8 @@ def _failpoint_spec(value: str) -> str:
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
+AmqpUrl = Annotated[str, _url("amqp", "amqps")]
+PostgresDsn = Annotated[str, _url("postgres", "postgresql")]
 RedisUrl = Annotated[str, _url("redis", "rediss", "unix")]
 
 
@@ -54,8 +56,8 @@ class CommonSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, enable_decoding=False, extra="ignore")
 
     env: Literal["production", "development"] = "production"  # before the fields that it forbids
-    amqp_url: Annotated[str, _url("amqp", "amqps")] = Field(validation_alias="AMQP_URL")
-    postgres_dsn: Annotated[str, _url("postgres", "postgresql")] = Field(validation_alias="POSTGRES_DSN")
+    amqp_url: AmqpUrl = Field(validation_alias="AMQP_URL")
+    postgres_dsn: PostgresDsn = Field(validation_alias="POSTGRES_DSN")
     postgres_statement_cache: int = Field(100, ge=0)  # 0 behind a PgBouncer older than 1.21
     redis_url: RedisUrl = Field(validation_alias="REDIS_URL")
     ledger_url: RedisUrl = Field(validation_alias="LEDGER_URL")

@@ -1,0 +1,1 @@
+"""The command line `scaisend`: what operators do before, beside and after the services."""
