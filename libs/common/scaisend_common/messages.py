@@ -215,7 +215,9 @@ class Undecodable(Exception):
 
 
 class NewerVersion(Exception):
-    """The message was written by a newer release."""
+    """The message was written by a newer release; it waits in its queue for one that can read it."""
+
+    pauses_queue = True
 
 
 T = TypeVar("T")

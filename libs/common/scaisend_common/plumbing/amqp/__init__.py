@@ -7,8 +7,21 @@ Publishing and consuming use separate connections: a broker in alarm stops readi
 
 from __future__ import annotations
 
-from scaisend_common.plumbing.amqp.consumer import BatchConsumer, Consumer
+from scaisend_common.plumbing.amqp.batchconsumer import BatchConsumer
+from scaisend_common.plumbing.amqp.consumer import Consumer
 from scaisend_common.plumbing.amqp.publisher import Publisher
 from scaisend_common.plumbing.amqp.settlement import Ack, Incoming, Park, Refused, Retry, Settlement, Unavailable, Unroutable
 
-__all__ = ["Ack", "BatchConsumer", "Consumer", "Incoming", "Park", "Publisher", "Refused", "Retry", "Settlement", "Unavailable", "Unroutable"]
+__all__ = [
+    "Ack",
+    "BatchConsumer",
+    "Consumer",
+    "Incoming",
+    "Park",
+    "Publisher",
+    "Refused",
+    "Retry",
+    "Settlement",
+    "Unavailable",
+    "Unroutable",
+]

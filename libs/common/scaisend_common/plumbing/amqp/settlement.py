@@ -16,7 +16,11 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Not now: the message is requeued and the whole consumer pauses for `after`."""
+    """Not now: the whole consumer pauses for `after`, then the message is handled again, marked redelivered.
+
+    With nothing to pause it goes back to its queue at once, for whoever is next. Otherwise it is kept here while it may be: each return
+    to the broker counts towards the delivery limit, at which it would be parked.
+    """
 
     after: timedelta
 
@@ -33,7 +37,11 @@ Settlement = Ack | Retry | Park
 
 @dataclass(frozen=True, slots=True)
 class Incoming(Generic[T]):
-    """A decoded message: `redelivered` means that somebody may have handled it before; `failures` counts the broker's earlier deliveries."""
+    """A decoded message.
+
+    `redelivered` means that somebody, this process included, may have handled it before; `failures` counts the broker's earlier
+    deliveries.
+    """
 
     value: T
     queue: str
