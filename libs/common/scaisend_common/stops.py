@@ -29,3 +29,7 @@ def batch_stop(tenant_id: str, batch_id: str) -> str:
 def delivery_stop(delivery_id: DeliveryId) -> str:
     """The key of the stop of one delivery (cancelled)."""
     return f"stop:d:{delivery_id}"
+
+
+EPOCH = "ledger:epoch"  # unix time at which this ledger began; whoever finds none sets it (SET NX)
+REFILLED = "ledger:refilled"  # the epoch for which all stops were written again; until it equals the epoch, stops may be missing
