@@ -30,6 +30,7 @@ CHANNEL_FLOW, CHANNEL_FLOW_OK = 0x00140014, 0x00140015
 CHANNEL_CLOSE, CHANNEL_CLOSE_OK = 0x00140028, 0x00140029
 QUEUE_DECLARE, QUEUE_DECLARE_OK = 0x0032000A, 0x0032000B
 QUEUE_BIND, QUEUE_BIND_OK = 0x00320014, 0x00320015
+QUEUE_DELETE, QUEUE_DELETE_OK = 0x00320028, 0x00320029
 BASIC_QOS, BASIC_QOS_OK = 0x003C000A, 0x003C000B
 BASIC_CONSUME, BASIC_CONSUME_OK = 0x003C0014, 0x003C0015
 BASIC_CANCEL, BASIC_CANCEL_OK = 0x003C001E, 0x003C001F
@@ -106,6 +107,11 @@ def queue_declare(queue: str, *, exclusive: bool, auto_delete: bool) -> bytes:
     return _ID.pack(QUEUE_DECLARE) + b"\x00\x00" + short_string(queue) + bytes((exclusive << 2 | auto_delete << 3,)) + encode_table({})
 
 
+def queue_passive(queue: str) -> bytes:
+    """Encode queue.declare of a queue that must exist."""
+    return _ID.pack(QUEUE_DECLARE) + b"\x00\x00" + short_string(queue) + b"\x01" + encode_table({})
+
+
 def queue_of(payload: bytes) -> str:
     """Decode the name in queue.declare-ok."""
     return decode_short_string(payload, 4)[0]
@@ -116,6 +122,11 @@ def queue_bind(queue: str, exchange: str, key: str) -> bytes:
     return (
         _ID.pack(QUEUE_BIND) + b"\x00\x00" + short_string(queue) + short_string(exchange) + short_string(key) + b"\x00" + encode_table({})
     )
+
+
+def queue_delete(queue: str) -> bytes:
+    """Encode queue.delete."""
+    return _ID.pack(QUEUE_DELETE) + b"\x00\x00" + short_string(queue) + b"\x00"
 
 
 def qos(prefetch: int) -> bytes:
