@@ -1,0 +1,87 @@
+"""Packing: jobs, waiting items and events into the messages that carry them. Pure.
+
+Each is encoded once and its bytes are joined, so a message's size is known and not guessed. A message stays near 100 KB: one frame
+of the broker's default frame_max holds it, and one slow job holds back few others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from scaisend_common.mail.events import Event
+from scaisend_common.messages import Job, LaterItem, encode
+from scaisend_common.topology import DELIVER, EVENTS, LATER, LATER_QUEUE, Topology, deliver_key
+
+JOBS_A_MESSAGE = 25
+ITEMS_A_MESSAGE = 100
+EVENTS_A_MESSAGE = 500
+MESSAGE_BYTES = 96 * 1024
+EVENT_MESSAGE_BYTES = 256 * 1024
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to be published."""
+
+    exchange: str
+    key: str
+    body: bytes
+
+
+# The wire forms of JobBatch, LaterBatch and EventBatch, over parts that are encoded already.
+class _Jobs(msgspec.Struct, frozen=True):
+    jobs: list[msgspec.Raw]
+
+
+class _Items(msgspec.Struct, frozen=True):
+    items: list[msgspec.Raw]
+
+
+class _Events(msgspec.Struct, frozen=True):
+    events: list[msgspec.Raw]
+
+
+def pack_jobs(jobs: Iterable[Job]) -> Iterator[Outgoing]:
+    """Yield messages of jobs; those of one path and stream share them."""
+    by_path: dict[tuple[str, str, str], list[bytes]] = defaultdict(list)
+    for job in jobs:
+        by_path[deliver_key(job.group, job.shard, job.stream), job.source, job.site].append(_encode(job))
+    for (key, _, _), encoded in by_path.items():
+        for part in _parts(encoded, JOBS_A_MESSAGE, MESSAGE_BYTES):
+            yield Outgoing(DELIVER, key, encode(_Jobs(part)))
+
+
+def pack_items(items: Iterable[LaterItem]) -> Iterator[Outgoing]:
+    """Yield messages for the waiting room."""
+    for part in _parts(map(_encode, items), ITEMS_A_MESSAGE, MESSAGE_BYTES):
+        yield Outgoing(LATER, LATER_QUEUE, encode(_Items(part)))
+
+
+def pack_events(events: Iterable[Event], topology: Topology) -> Iterator[Outgoing]:
+    """Yield messages of events, each of one lane."""
+    lanes: dict[str, list[bytes]] = defaultdict(list)
+    for event in events:
+        lanes[topology.event_key(event.tenant_id)].append(_encode(event))
+    for lane, encoded in lanes.items():
+        for part in _parts(encoded, EVENTS_A_MESSAGE, EVENT_MESSAGE_BYTES):
+            yield Outgoing(EVENTS, lane, encode(_Events(part)))
+
+
+def _parts(encoded: Iterable[bytes], most: int, limit: int) -> Iterator[list[msgspec.Raw]]:
+    """Cut into runs of at most `most` and, unless a single one is longer, `limit` bytes."""
+    run: list[msgspec.Raw] = []
+    size = 0
+    for each in encoded:
+        if run and (len(run) == most or size + len(each) > limit):
+            yield run
+            run, size = [], 0
+        run.append(msgspec.Raw(each))
+        size += len(each)
+    if run:
+        yield run

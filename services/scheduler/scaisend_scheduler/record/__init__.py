@@ -1,0 +1,1 @@
+"""Role record: events become the timeline, message states, statistics, suppressions and stops."""

@@ -1,0 +1,122 @@
+"""The four roles: which loops each has, over what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from scaisend_common.messages import Stream, decode_events, decode_later, decode_submission
+from scaisend_common.plumbing.amqp import BatchConsumer, Publisher, Refused, Unavailable, Unroutable
+from scaisend_common.plumbing.blobs import BlobStore
+from scaisend_common.plumbing.postgres import DatabaseAway, Pool
+from scaisend_common.plumbing.redis import Redis, RedisAway
+from scaisend_common.plumbing.service import Loop, Readiness
+from scaisend_common.topology import LATER_QUEUE, record_queue
+from scaisend_scheduler.later.due import DueLoop
+from scaisend_scheduler.later.waiting import WaitingRoom
+from scaisend_scheduler.record.handler import Recorder
+from scaisend_scheduler.route.handler import Router
+from scaisend_scheduler.routing import Egress, Sites
+from scaisend_scheduler.settings import RoleName, Settings
+from scaisend_scheduler.upkeep.housekeeping import Housekeeping
+from scaisend_scheduler.upkeep.periodic import Periodic
+from scaisend_scheduler.upkeep.refill import Refill
+
+T = TypeVar("T")
+OUTAGES = (DatabaseAway, RedisAway, Unavailable, Refused, Unroutable)  # what is held must wait, never park: it is somebody's mail
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What roles are built from."""
+
+    settings: Settings
+    pool: Pool
+    publisher: Publisher
+    ledger: Redis
+    sites: Sites
+    egress: Egress
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Loops in the order in which they stop, and what must be so for the role to do its work."""
+
+    loops: list[Loop]
+    checks: dict[str, Callable[[], Readiness]]
+
+
+def route(parts: Parts) -> Role:
+    """A consumer per stream, each with a connection of its own, so that bulk never delays transactional mail."""
+    router = Router(parts.pool, BlobStore(parts.pool), parts.sites, parts.publisher, parts.egress)
+    consumers = {
+        f"route.{stream}": BatchConsumer(
+            parts.settings.amqp_url,
+            parts.egress.topology.submit_queues(stream),
+            decode_submission,
+            router.handle,
+            name=f"scheduler-route-{stream}",
+            prefetch=64,  # a queue; 128 KiB of inline content at most each
+            most=100,
+            linger=timedelta(milliseconds=parts.settings.route_linger_ms),
+            concurrency=2,  # one waits for Postgres or DNS while the other is planned
+            outages=OUTAGES,
+        )
+        for stream in Stream
+    }
+    return Role([_loop(name, each) for name, each in consumers.items()], {name: _consuming(each) for name, each in consumers.items()})
+
+
+def later(parts: Parts) -> Role:
+    """What waits, and the loop that sends it on."""
+    due = DueLoop(parts.pool, parts.sites, parts.publisher, parts.egress)
+    consumer = BatchConsumer(
+        parts.settings.amqp_url,
+        [LATER_QUEUE],
+        decode_later,
+        WaitingRoom(parts.pool, due.wake).handle,
+        name="scheduler-later",
+        prefetch=100,
+        most=50,
+        linger=timedelta(milliseconds=20),
+        outages=OUTAGES,
+    )
+    return Role([_loop("later.waiting", consumer), Loop("later.due", due.run, due.stop)], {"later.waiting": _consuming(consumer)})
+
+
+def record(parts: Parts) -> Role:
+    """One consumer of all lanes: batches as large as the linger makes them."""
+    consumer = BatchConsumer(
+        parts.settings.amqp_url,
+        [record_queue(lane) for lane in range(parts.egress.topology.event_lanes)],
+        decode_events,
+        Recorder(parts.pool, parts.ledger).handle,
+        name="scheduler-record",
+        prefetch=200,
+        most=200,
+        linger=timedelta(milliseconds=parts.settings.record_linger_ms),
+        outages=OUTAGES,
+    )
+    return Role([_loop("record", consumer)], {"record": _consuming(consumer)})
+
+
+def upkeep(parts: Parts) -> Role:
+    """Partitions each hour; the ledger's epoch every few seconds, since repeats wait for its stops."""
+    house = Housekeeping(parts.pool, parts.settings.history_days)
+    refill = Refill(parts.pool, parts.ledger)
+    hourly = Periodic("housekeeping", house.keep_house, every=timedelta(hours=1), retry=timedelta(minutes=1))
+    watch = Periodic("refill", refill.refill_if_new, every=timedelta(seconds=5), retry=timedelta(seconds=2))
+    return Role([Loop("upkeep.house", hourly.run, hourly.stop), Loop("upkeep.refill", watch.run, watch.stop)], {})
+
+
+ROLES: Mapping[RoleName, Callable[[Parts], Role]] = {"route": route, "later": later, "record": record, "upkeep": upkeep}
+
+
+def _loop(name: str, consumer: BatchConsumer[T]) -> Loop:
+    return Loop(name, consumer.run, consumer.stop)
+
+
+def _consuming(consumer: BatchConsumer[T]) -> Callable[[], Readiness]:
+    return lambda: Readiness.READY if consumer.is_ready else Readiness.NOT_READY

@@ -1,0 +1,1 @@
+"""Role route: submissions become jobs and first events."""

@@ -1,0 +1,104 @@
+"""From a batch of submissions to confirmed jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from prometheus_client import Counter, Histogram
+from structlog import get_logger
+
+from scaisend_common.mail.address import suppression_key
+from scaisend_common.mail.ids import made_at
+from scaisend_common.messages import Personalizations, Submission, decode_personalizations
+from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Settlement
+from scaisend_common.plumbing.blobs import BlobMissing, BlobName, BlobStore
+from scaisend_common.plumbing.failpoints import fail_here
+from scaisend_common.plumbing.postgres import Pool
+from scaisend_scheduler.packing import pack_events, pack_items, pack_jobs
+from scaisend_scheduler.publishing import publish_all
+from scaisend_scheduler.route.expand import Delivery, expand
+from scaisend_scheduler.route.plan import Plan, plan_of
+from scaisend_scheduler.route.store import find_barred
+from scaisend_scheduler.routing import Egress, Sites
+
+log = get_logger()
+LOAD = 250  # deliveries that are looked up, planned and published at once: 5 ms of the loop, while a submission may have a thousand
+ROUTED = Counter("scaisend_routed_deliveries", "Deliveries routed, by what became of them", ["fate"])
+WAITED = Histogram(
+    "scaisend_route_wait_seconds", "From acceptance to the handler", buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 60, 3600)
+)
+
+
+class Router:
+    """Routes submissions."""
+
+    def __init__(
+        self, pool: Pool, blobs: BlobStore, sites: Sites, publisher: Publisher, egress: Egress, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._pool = pool
+        self._blobs = blobs
+        self._sites = sites
+        self._publisher = publisher
+        self._egress = egress
+        self._now = now
+
+    async def handle(self, batch: Sequence[Incoming[Submission]]) -> list[Settlement]:
+        """Ack a batch when all that follows from it is confirmed: at that instant each recipient's copy is queued for its path.
+
+        A crash or an outage before that routes the batch again: its jobs are then marked as repeats and meet the ledger before they
+        are sent; its events have the same ids. A crash after loses nothing: the broker has confirmed every job.
+        """
+        opened = [await self._open(incoming.value) for incoming in batch]
+        deliveries = _deliveries(batch, opened)
+        while load := list(islice(deliveries, LOAD)):
+            await self._route(load)
+        fail_here("scheduler.route.after_publish_before_ack")
+        return [each if isinstance(each, Park) else Ack() for each in opened]
+
+    async def _route(self, load: list[Delivery]) -> None:
+        """Publish what becomes of these deliveries; returns when the broker has confirmed all of it."""
+        barred = await find_barred(self._pool, {(each.message.tenant_id, suppression_key(each.rcpt)) for each in load})
+        sites = await self._sites.of(each.rcpt.domain for each in load)
+        plan = plan_of(load, barred, sites, self._egress, self._now())
+        fail_here("scheduler.route.before_publish")
+        await publish_all(
+            self._publisher, [*pack_jobs(plan.jobs), *pack_items(plan.waiting), *pack_events(plan.events, self._egress.topology)]
+        )
+        self._note(load, plan)
+
+    async def _open(self, submission: Submission) -> Personalizations | Park:
+        """Return the personalizations, fetched where they travel by reference; a blob that is gone parks the submission."""
+        match submission.personalizations:
+            case Personalizations() as inline:
+                return inline
+            case reference:
+                key = reference.key
+                name = BlobName(key.tenant_id, key.submission_id, key.n, made_at(key.submission_id).date())
+        try:
+            return decode_personalizations(await self._blobs.get(name))
+        except BlobMissing as missing:
+            log.error("submission_parked", submission_id=submission.submission_id, why=str(missing))
+            return Park(f"personalizations: {missing}")
+
+    def _note(self, load: list[Delivery], plan: Plan) -> None:
+        now = self._now()
+        ROUTED.labels("job").inc(len(plan.jobs))
+        ROUTED.labels("waits").inc(len(plan.waiting))
+        ROUTED.labels("dropped").inc(len(load) - len(plan.jobs) - len(plan.waiting))
+        WAITED.observe(now - load[0].message.accepted_at)
+        log.info(
+            "deliveries_routed",
+            first=load[0].delivery_id,
+            deliveries=len(load),
+            jobs=len(plan.jobs),
+            waiting=len(plan.waiting),
+            ms=round(1000 * (now - load[0].message.accepted_at)),
+        )
+
+
+def _deliveries(batch: Sequence[Incoming[Submission]], opened: Sequence[Personalizations | Park]) -> Iterator[Delivery]:
+    for incoming, personalizations in zip(batch, opened, strict=True):
+        if isinstance(personalizations, Personalizations):
+            yield from expand(incoming.value, personalizations, repeat=incoming.redelivered)
