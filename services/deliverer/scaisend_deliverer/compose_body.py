@@ -67,13 +67,12 @@ def _in_order(parts: Sequence[Part]) -> list[Part]:
 
 def _multipart(subtype: bytes, entities: Sequence[Entity]) -> Entity:
     boundary = _boundary(subtype, entities)
-    delimiter = b"\r\n--" + boundary
     pieces: list[bytes] = []
     for entity in entities:
-        pieces += (delimiter, b"\r\n", entity.header_block, b"\r\n", entity.content)
+        pieces += (b"--", boundary, b"\r\n", entity.header_block, b"\r\n", entity.content, b"\r\n")
     parameter = b'; type="text/html"' if subtype == b"related" else b""
     fields = ((b"Content-Type", b"multipart/" + subtype + parameter + b';\r\n boundary="' + boundary + b'"'),)
-    return Entity(fields, b"".join([*pieces, delimiter, b"--\r\n"])[2:])
+    return Entity(fields, b"".join([*pieces, b"--", boundary, b"--\r\n"]))
 
 
 def _boundary(subtype: bytes, entities: Sequence[Entity]) -> bytes:

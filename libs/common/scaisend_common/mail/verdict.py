@@ -61,6 +61,7 @@ class Stage(StrEnum):
 
 
 _OF_THE_SESSION = frozenset((Stage.CONNECT, Stage.EHLO, Stage.TLS))
+_OF_THE_RECIPIENT = frozenset((Stage.RCPT, Stage.DOT))  # at DATA, "no valid recipients" is also said when RCPT was deferred
 _STATUS_OF_CODE = {521: "5.3.2", 523: "5.3.4", 530: "5.7.0", 535: "5.7.8", 551: "5.1.6", 556: "5.1.10"}
 _STATUS_OF_READING = {
     Reading.GONE: "5.1.1",
@@ -105,7 +106,8 @@ def expired(last: Deferred) -> Bounced:
 
 def _refused(stage: Stage, reply: Reply) -> Bounced:
     status = reply.enhanced or _own_status(stage, reply)
-    gone = stage is not Stage.MAIL and (status in _RECIPIENT_IS_GONE or (status in _WORDS_DECIDE and reading(reply.text) is Reading.GONE))
+    in_words = stage in _OF_THE_RECIPIENT and status in _WORDS_DECIDE and reading(reply.text) is Reading.GONE
+    gone = stage is not Stage.MAIL and (status in _RECIPIENT_IS_GONE or in_words)
     return Bounced(str(reply), status, BounceKind.BOUNCE if gone else BounceKind.BLOCKED, reply)
 
 
@@ -115,6 +117,8 @@ def _own_status(stage: Stage, reply: Reply) -> str:
         return _STATUS_OF_CODE[reply.code]
     if stage is Stage.MAIL:
         return {552: "5.3.4", 553: "5.1.8"}.get(reply.code, "5.0.0")
+    if stage not in _OF_THE_RECIPIENT:
+        return "5.0.0"
     words = reading(reply.text)
     if reply.code == 552 and words not in (Reading.GONE, Reading.FULL, Reading.SIZE):
         # full at RCPT (where RFC 5321 4.5.3.1.10 means many recipients, but we name one), too large after the dot (RFC 1870 6.3)
