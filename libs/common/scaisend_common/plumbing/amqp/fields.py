@@ -84,7 +84,7 @@ def _encode_decimal(value: Decimal) -> bytes:
 
 def decode_short_string(raw: bytes, at: int) -> tuple[str, int]:
     """Return the short string at `at` and where it ends."""
-    end = at + 1 + raw[at]
+    end = at + 1 + raw[at] if at < len(raw) else at + 1
     if end > len(raw):
         raise Malformed("a short string runs past its frame")
     return raw[at + 1 : end].decode(errors="replace"), end

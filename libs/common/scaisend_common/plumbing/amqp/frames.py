@@ -44,7 +44,7 @@ class FrameReader:
             self._kept.clear()
         frames: list[Frame] = []
         at, length = 0, len(data)
-        while length - at >= OVERHEAD:
+        while length - at >= _HEAD.size:
             kind, channel, size = _HEAD.unpack_from(data, at)
             if size > self.frame_max - OVERHEAD:
                 raise Malformed(f"a frame of {size} bytes where at most {self.frame_max - OVERHEAD} were agreed on")
@@ -61,7 +61,7 @@ class FrameReader:
 
     def _keep(self, rest: bytes) -> None:
         self._kept += rest
-        self._needed = OVERHEAD if len(rest) < OVERHEAD else OVERHEAD + int(_HEAD.unpack_from(rest)[2])
+        self._needed = _HEAD.size if len(rest) < _HEAD.size else OVERHEAD + int(_HEAD.unpack_from(rest)[2])
 
 
 def method_frame(channel: int, payload: bytes) -> bytes:
