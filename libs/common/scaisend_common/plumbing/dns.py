@@ -27,6 +27,7 @@ NEGATIVE_TTL = 60.0
 FAILED_TTL = 5.0
 QUERY_SECONDS = 2.0
 LOOKUP_SECONDS = 5.0
+EDNS_BYTES = 1232  # fits one datagram on any path (DNS flag day 2020)
 MOST_QUERIES = 128
 MOST_KEPT = 100_000
 MOST_HOSTS = 20
@@ -216,6 +217,7 @@ def _library_resolver(server: str) -> dns.asyncresolver.Resolver:
     resolver.timeout = QUERY_SECONDS
     resolver.lifetime = LOOKUP_SECONDS
     resolver.cache = None
+    resolver.use_edns(0, 0, EDNS_BYTES)
     return resolver
 
 

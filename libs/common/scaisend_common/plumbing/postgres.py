@@ -35,6 +35,7 @@ OUTAGES: tuple[type[BaseException], ...] = (
     asyncpg.PostgresSystemError,
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
+    asyncpg.InternalClientError,  # the server's farewell met the beginning of a query
 )
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -121,15 +122,12 @@ class Pool:
         return f"<Pool {self._name}: {'ready' if self._ready else 'away'}, {self._pool.get_size()} connections>"
 
 
-def open_pool(
-    dsn: str, *, name: str, min_size: int = 0, max_size: int = 8, statement_cache: int = 100, command_seconds: float = COMMAND_SECONDS
-) -> Pool:
+def open_pool(dsn: str, *, name: str, max_size: int = 8, statement_cache: int = 100, command_seconds: float = COMMAND_SECONDS) -> Pool:
     """Return a pool, to be entered with `async with`. `statement_cache=0` suits a PgBouncer that knows no prepared statements."""
     return Pool(
         asyncpg.create_pool(
             dsn,
-            init_size=min_size,
-            min_size=min_size,
+            min_size=0,
             max_size=max_size,
             timeout=CONNECT_SECONDS,
             command_timeout=command_seconds,

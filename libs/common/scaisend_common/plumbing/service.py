@@ -107,19 +107,27 @@ async def _before_signal(step: Callable[[], Awaitable[None]], signalled: asyncio
 
 
 async def _stop_all(loops: Sequence[Loop], tasks: Mapping[str, asyncio.Future[None]], grace: timedelta) -> None:
+    """Stop in order; one that cannot be stopped is cancelled, and does not keep the others from stopping."""
+    unstoppable: dict[str, BaseException] = {}
     try:
         async with asyncio.timeout(grace.total_seconds()):
             for loop in loops:
+                if (task := tasks[loop.name]).done():
+                    continue
                 log.info("loop_stopping", loop=loop.name)
-                if not tasks[loop.name].done():
-                    await loop.stop()
-                await asyncio.wait({tasks[loop.name]})
+                (error,) = await asyncio.gather(loop.stop(), return_exceptions=True)
+                if error is not None:
+                    unstoppable[loop.name] = error
+                    task.cancel()
+                await asyncio.wait({task})
     except TimeoutError:
         running = [name for name, task in tasks.items() if not task.done()]
         for task in tasks.values():
             task.cancel()
         await asyncio.wait(tasks.values(), timeout=1)
         raise LoopFailed(f"not stopped within {grace.total_seconds():g} s: {', '.join(running)}") from None
+    for name, error in unstoppable.items():
+        raise LoopFailed(f"loop {name} could not be stopped") from error
 
 
 def _raise_for(early: Sequence[str], tasks: Mapping[str, asyncio.Future[None]]) -> None:
