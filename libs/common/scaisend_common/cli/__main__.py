@@ -13,13 +13,14 @@ import structlog
 import typer
 
 from scaisend_common import __version__
-from scaisend_common.cli import database, domains, keys, partners, tenants, users
+from scaisend_common.cli import broker, database, domains, keys, partners, tenants, users
 from scaisend_common.cli.output import out
 
 commands = typer.Typer(
     name="scaisend", help="Operate a ScaiSend installation.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 commands.command()(database.migrate)
+commands.command()(broker.declare)
 commands.add_typer(partners.app, name="partner")
 commands.add_typer(tenants.app, name="tenant")
 commands.add_typer(users.app, name="user")

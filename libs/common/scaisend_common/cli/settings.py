@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scaisend_common.plumbing.crypto import KeyRing
 from scaisend_common.plumbing.settings import PREFIX, AmqpUrl, HostPort, PostgresDsn, RedisUrl
+from scaisend_common.topology import DEFAULT_GROUP, Topology
 
 
 class CommandSettings(BaseSettings):
@@ -76,3 +77,9 @@ class BrokerSettings(CommandSettings):
     shards: int = Field(8, ge=1, le=1024)
     submit_lanes: int = Field(4, ge=1, le=256)
     event_lanes: int = Field(2, ge=1, le=256)
+    groups: str = DEFAULT_GROUP  # SCAISEND_GROUPS: every egress group, parted by commas
+
+    def topology(self) -> Topology:
+        """Return the topology that these numbers make."""
+        groups = tuple(group.strip() for group in self.groups.split(",") if group.strip())
+        return Topology(self.shards, self.submit_lanes, self.event_lanes, groups)
