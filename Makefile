@@ -1,0 +1,74 @@
+# ScaiSend: `make up` brings everything up on this machine, `make test` proves it. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := PYTHONPATH=tools $(VENV)/bin/python
+PACKAGES := libs/common services/api services/scheduler services/deliverer services/bounce-inbound services/webhook-fanout
+WORKERS ?= 2
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: locks/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	@echo "setting up $(VENV) (Python packages, pinned by hash)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed  ## Make the virtual environment
+
+.PHONY: up down clean status logs demo
+up: setup  ## Bring up servers, the five services and a small internet, all on this machine
+	@$(RUN) -m devstack up
+
+down: setup  ## End every process of `make up`
+	@$(RUN) -m devstack down
+
+clean: setup  ## `make down`, and remove the data
+	@$(RUN) -m devstack clean
+
+status: setup  ## Show what runs
+	@$(RUN) -m devstack status
+
+logs: setup  ## Follow the logs
+	@$(RUN) -m devstack logs
+
+demo: setup  ## Send a mail with the official sendgrid package, show it and its timeline
+	@$(RUN) -m devstack demo
+
+.PHONY: check
+check: setup  ## Format, lint, types, import contracts, fast tests
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/mypy $(PACKAGES) tools/devstack tools/sandbox
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/pytest -q -n $(WORKERS) -m "not e2e and not faults" tests
+
+.PHONY: peers
+peers: setup  ## Install Postfix and OpenDKIM for the tests and the bench, starting no service (root only)
+	@$(RUN) -m devstack.peers
+
+.PHONY: test
+test: setup peers  ## Everything: checks and all tests, on servers of their own
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/mypy $(PACKAGES) tools/devstack tools/sandbox
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/pytest -q -n $(WORKERS) --dist loadgroup -m "not faults" tests
+
+.PHONY: faults
+faults: setup  ## The long fault tests: kills of everything under a flood
+	$(VENV)/bin/pytest -q -m faults tests
+
+.PHONY: bench
+bench: setup peers  ## Measure the line beside Postfix and Haraka; PARTS="line latency …" runs some of it
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/bench.txt
+	@$(RUN) -m bench $(PARTS)
+
+.PHONY: fresh
+fresh:  ## Prove the README on a clone with nothing cached and nothing installed
+	@bash tools/fresh.sh
