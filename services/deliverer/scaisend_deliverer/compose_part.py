@@ -66,7 +66,7 @@ def attachment_entity(attachment: Attachment, extensions: Extensions) -> Entity:
         (b"Content-Transfer-Encoding", encoding),
         (b"Content-Disposition", _lines("inline" if attachment.inline else "attachment", _file_name(name, fallback))),
     ]
-    if content_id := quote(_not_ascii("", attachment.content_id.strip("<> ")), safe="!#$%&'*+-/=?^_`{|}~.@:,;()[]"):
+    if content_id := quote(_not_ascii("", attachment.content_id.strip("<> ")), safe="!#$%&'*+-/=^_`{|}~.@:,;()[]"):
         fields.append((b"Content-ID", f"<{content_id[:_MAX_CONTENT_ID]}>".encode()))
     return Entity(tuple(fields), content)
 
@@ -87,7 +87,9 @@ def _parse(written: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     if match is None:
         return _OCTETS, ()
     found: list[tuple[str, str, str]] = _parameters(match[2] or "")
-    return match[1].lower(), tuple({key.lower(): in_quotes or token for key, in_quotes, token in found if "*" not in key}.items())
+    return match[1].lower(), tuple(
+        {key.lower(): in_quotes or token for key, in_quotes, token in found if "*" not in key and "=?" not in in_quotes}.items()
+    )
 
 
 def _value(value: str) -> str:
@@ -101,10 +103,13 @@ def _lines(value: str, parameters: list[str]) -> bytes:
 
 
 def _fallback(name: str) -> str:
-    """A file name for readers that know ASCII alone: itself where it can be, else the beginning and the extension."""
-    if name.isascii() and len(name) <= _MAX_PLAIN_NAME:
+    """A file name for readers that know ASCII alone: itself where it can be, else the beginning and the extension.
+
+    Many readers decode encoded words even here, so a name never looks like one.
+    """
+    if name.isascii() and len(name) <= _MAX_PLAIN_NAME and "=?" not in name:
         return name
-    ascii_name = _not_ascii("_", name)
+    ascii_name = _not_ascii("_", name).replace("=?", "__")
     stem, dot, extension = ascii_name.rpartition(".")
     return f"{stem[:_MAX_FALLBACK]}.{extension[:20]}" if dot and stem else ascii_name[:_MAX_FALLBACK]
 

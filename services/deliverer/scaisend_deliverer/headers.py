@@ -19,6 +19,7 @@ from scaisend_common.mail.address import Mailbox
 _LINE = 78  # RFC 5322 2.1.1
 _MAX_WORD = 900  # octets without a blank in one line; a line must not be longer than 998
 _CHUNK = 39  # octets of text in an encoded word: with `Reply-To: ` before it, the line stays below RFC 2047's 76
+_PIECE = 50  # octets of a continued parameter
 _LONG_NAME = 70
 
 _controls = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+").sub
@@ -86,9 +87,9 @@ def extended_parameter(name: str, value: str) -> list[str]:
     encoded = quote(value, safe="", errors="replace")
     pieces: list[str] = []
     while encoded:
-        end = min(60, len(encoded))
-        cut = encoded.rfind("%", end - 2, end)
-        end = cut if cut > 0 and end < len(encoded) else end
+        end = min(_PIECE, len(encoded))
+        cut = encoded.rfind("%", end - 2, end) if end < len(encoded) else -1
+        end = cut if cut > 0 else end
         pieces.append(encoded[:end])
         encoded = encoded[end:]
     if len(pieces) == 1:
