@@ -69,6 +69,17 @@ async def test_every_tenant_table_is_walled_and_keyed_by_tenant_first(admin) -> 
         assert table["first_of_key"] == "tenant_id", table
 
 
+async def test_a_wall_asks_for_the_tenants_once_per_statement_not_once_per_row(admin) -> None:
+    slow = await admin.fetch(
+        """
+        SELECT p.polrelid::regclass::text AS name FROM pg_policy p
+        WHERE pg_get_expr(p.polqual, p.polrelid) NOT LIKE '%SELECT app_tenants()%'
+           OR pg_get_expr(p.polwithcheck, p.polrelid) NOT LIKE '%SELECT app_tenants()%'
+        """
+    )
+    assert [row["name"] for row in slow] == []
+
+
 async def test_every_table_names_its_writer(admin) -> None:
     silent = await admin.fetch(
         """
