@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scaisend_common.plumbing.amqp.acks import Acks
 
 _fates = st.lists(st.sampled_from(["ack", "requeue"]), min_size=1, max_size=60)
 
 
 @given(_fates, st.randoms(use_true_random=False), st.floats(0, 1))
-def test_every_finished_delivery_is_acknowledged_once_in_whatever_order_they_end(fates, random, often):
+def test_every_finished_delivery_is_acknowledged_once_in_whatever_order_they_end(fates: list[str], random: Random, often: float) -> None:
     """The model of the broker refuses what RabbitMQ refuses: a tag that it does not hold."""
     acks = Acks()
     held = dict(enumerate(fates, 1))
@@ -41,7 +44,7 @@ def test_every_finished_delivery_is_acknowledged_once_in_whatever_order_they_end
     assert acks.take() == []
 
 
-def test_a_contiguous_run_is_one_multiple_ack_and_the_rest_go_singly():
+def test_a_contiguous_run_is_one_multiple_ack_and_the_rest_go_singly() -> None:
     acks = Acks()
     for tag in (2, 3, 1, 5, 7):
         acks.finish(tag)
@@ -53,7 +56,7 @@ def test_a_contiguous_run_is_one_multiple_ack_and_the_rest_go_singly():
     assert acks.take() == [(8, True)]
 
 
-def test_only_the_first_finished_since_the_last_take_asks_for_one():
+def test_only_the_first_finished_since_the_last_take_asks_for_one() -> None:
     acks = Acks()
     assert acks.finish(1)
     assert not acks.finish(2)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scaisend_common.plumbing.amqp.inflight import InFlight
 from scaisend_common.plumbing.amqp.settlement import Refused, Unavailable
 
@@ -12,7 +13,7 @@ _confirms = st.lists(st.tuples(st.integers(1, 25), st.booleans(), st.booleans())
 
 
 @given(st.integers(0, 25), _confirms)
-def test_each_confirm_settles_exactly_what_it_names(published, confirms):
+def test_each_confirm_settles_exactly_what_it_names(published: int, confirms: list[tuple[int, bool, bool]]) -> None:
     async def scene() -> None:
         in_flight = InFlight(60)
         futures = {tag: in_flight.add(tag, "e") for tag in range(1, published + 1)}
@@ -32,7 +33,7 @@ def test_each_confirm_settles_exactly_what_it_names(published, confirms):
     asyncio.run(scene())
 
 
-async def test_what_is_not_confirmed_in_time_is_unavailable_and_a_late_confirm_is_ignored():
+async def test_what_is_not_confirmed_in_time_is_unavailable_and_a_late_confirm_is_ignored() -> None:
     in_flight = InFlight(0.05)
     first = in_flight.add(1, "e")
     await asyncio.sleep(0.03)
@@ -46,7 +47,7 @@ async def test_what_is_not_confirmed_in_time_is_unavailable_and_a_late_confirm_i
     assert len(in_flight) == 0
 
 
-async def test_a_caller_that_stopped_waiting_disturbs_nobody():
+async def test_a_caller_that_stopped_waiting_disturbs_nobody() -> None:
     in_flight = InFlight(60)
     gone, stays = in_flight.add(1, "e"), in_flight.add(2, "e")
     gone.cancel()
@@ -55,15 +56,15 @@ async def test_a_caller_that_stopped_waiting_disturbs_nobody():
     await in_flight.settled()
 
 
-async def test_waiting_until_settled_ends_with_the_time_out():
+async def test_waiting_until_settled_ends_with_the_time_out() -> None:
     in_flight = InFlight(0.02)
     future = in_flight.add(1, "e")
     await in_flight.settled()
     assert isinstance(future.exception(), Unavailable)
 
 
-async def test_failing_all_asks_why_by_exchange():
+async def test_failing_all_asks_why_by_exchange() -> None:
     in_flight = InFlight(60)
     one, other = in_flight.add(1, "e"), in_flight.add(2, "f")
-    in_flight.fail_all(lambda exchange: Unavailable(exchange))
+    in_flight.fail_all(Unavailable)
     assert [str(future.exception()) for future in (one, other)] == ["e", "f"]

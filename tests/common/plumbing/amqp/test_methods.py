@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import commands
 from pamqp.base import Frame
 from pamqp.header import ContentHeader
+
 from scaisend_common.plumbing.amqp import methods
 
-_CLIENT = {"capabilities": {"basic.nack": True}, "product": "x"}
+_CLIENT: dict[str, Any] = {"capabilities": {"basic.nack": True}, "product": "x"}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,7 @@ _CLIENT = {"capabilities": {"basic.nack": True}, "product": "x"}
         (methods.requeue(7), commands.Basic.Nack(7, False, True)),
     ],
 )
-def test_methods_are_encoded_as_another_client_encodes_them(ours: bytes, theirs: Frame):
+def test_methods_are_encoded_as_another_client_encodes_them(ours: bytes, theirs: Frame) -> None:
     assert ours == theirs.index.to_bytes(4) + theirs.marshal()
     assert methods.method_of(ours) == theirs.index
 
@@ -49,13 +52,13 @@ _tags = st.integers(0, 2**63 - 1)
 
 
 @given(_short, _tags, st.booleans(), _short, _short)
-def test_deliver_is_read_as_another_client_writes_it(consumer_tag, tag, redelivered, exchange, key):
+def test_deliver_is_read_as_another_client_writes_it(consumer_tag: str, tag: int, redelivered: bool, exchange: str, key: str) -> None:
     theirs = commands.Basic.Deliver(consumer_tag, tag, redelivered, exchange, key)
     assert methods.deliver_of(theirs.index.to_bytes(4) + theirs.marshal()) == methods.Delivered(tag, redelivered)
 
 
 @given(_tags, st.booleans())
-def test_confirms_are_read_as_another_client_writes_them(tag, multiple):
+def test_confirms_are_read_as_another_client_writes_them(tag: int, multiple: bool) -> None:
     theirs = commands.Basic.Ack(tag, multiple)
     assert methods.confirm_of(theirs.index.to_bytes(4) + theirs.marshal()) == (tag, multiple)
 
@@ -64,29 +67,22 @@ _optional = st.none() | _short.filter(bool)
 
 
 @given(
-    _optional,
-    _optional,
-    st.dictionaries(_short, _short, max_size=3),
-    st.none() | st.just(2),
-    st.none() | st.integers(1, 9),
-    _optional,
-    _optional,
-    _optional,
-    _optional,
-)
-def test_properties_are_read_whichever_are_there(content_type, encoding, headers, mode, priority, correlation, reply_to, expiration, message_id):
-    properties = commands.Basic.Properties(
-        content_type=content_type,
-        content_encoding=encoding,
-        headers=headers or None,
-        delivery_mode=mode,
-        priority=priority,
-        correlation_id=correlation,
-        reply_to=reply_to,
-        expiration=expiration,
-        message_id=message_id,
+    st.fixed_dictionaries(
+        {
+            "content_type": _optional,
+            "content_encoding": _optional,
+            "headers": st.none() | st.dictionaries(_short, _short, min_size=1, max_size=3),
+            "delivery_mode": st.none() | st.just(2),
+            "priority": st.none() | st.integers(1, 9),
+            "correlation_id": _optional,
+            "reply_to": _optional,
+            "expiration": _optional,
+            "message_id": _optional,
+        }
     )
-    wire = ContentHeader(0, 12345, properties).marshal()
+)
+def test_properties_are_read_whichever_are_there(properties: dict[str, Any]) -> None:
+    wire = ContentHeader(0, 12345, commands.Basic.Properties(**properties)).marshal()
     assert methods.body_size_of(wire) == 12345
-    assert methods.headers_of(wire) == headers
-    assert methods.message_id_of(wire) == (message_id or "").encode()
+    assert methods.headers_of(wire) == (properties["headers"] or {})
+    assert methods.message_id_of(wire) == (properties["message_id"] or "").encode()

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractQueue
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError
 
 from scaisend_common.plumbing.amqp.check import check_declared
 from scaisend_common.plumbing.amqp.url import parse_url
@@ -24,7 +24,7 @@ from scaisend_common.plumbing.amqp.url import parse_url
 __all__ = ["SETTLE", "DeclarationFailed", "Declared", "ExchangeShape", "QueueShape", "check_declared", "declare"]
 
 SETTLE = timedelta(seconds=5)
-PROBE_TIMEOUT = timedelta(seconds=30)  # a leader may take some seconds to be elected
+PATIENCE = timedelta(seconds=30)  # a leader may take some seconds to be elected
 PROBE = b"\x00probe"  # decodes as nothing: a consumer that gets hold of it parks it
 CONNECT_TIMEOUT = 10.0
 
@@ -80,12 +80,13 @@ async def declare(
     queues: Sequence[QueueShape],
     *,
     settle: timedelta = SETTLE,
+    patience: timedelta = PATIENCE,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Declared:
     """Make everything so, and prove that it works. Raises DeclarationFailed.
 
     May be run again at any time, with services running. Waits for `settle` only when something was newly made. The probe goes through
-    every queue that is empty and has no consumer; one that has either is at work already and is left alone.
+    every queue that is empty and has no consumer, within `patience` each; one that has either is at work already and is left alone.
     """
     async with _connected(url) as broker:
         for exchange in exchanges:
@@ -104,7 +105,7 @@ async def declare(
             await asyncio.sleep(settle.total_seconds())
         probed = 0
         for queue in queues:
-            probed += await broker.probe(queue.name)
+            probed += await broker.probe(queue.name, patience.total_seconds())
         progress(f"a message went through {probed} idle queues and back")
         return Declared(tuple(made), tuple(stood), probed)
 
@@ -156,10 +157,10 @@ class _Broker:
                 return True
         return False
 
-    async def probe(self, name: str) -> bool:
+    async def probe(self, name: str, seconds: float) -> bool:
         """Send a message through the queue and back; False when it is at work already."""
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT.total_seconds()):
+            async with asyncio.timeout(seconds):
                 async with self._connection.channel(on_return_raises=True) as channel:
                     queue = await channel.declare_queue(name, passive=True)
                     if queue.declaration_result.message_count or queue.declaration_result.consumer_count:
@@ -168,9 +169,9 @@ class _Broker:
                     await _get_probe(queue)
                     return True
         except TimeoutError:
-            raise DeclarationFailed(
-                f"queue {name} takes or gives no message within {PROBE_TIMEOUT.total_seconds():g} s: it may have no leader"
-            ) from None
+            raise DeclarationFailed(f"queue {name} takes or gives no message within {seconds:g} s: it may have no leader") from None
+        except DeliveryError as error:
+            raise DeclarationFailed(f"queue {name} takes no message: {error}") from error
 
 
 async def _get_probe(queue: AbstractQueue) -> None:
