@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from tests.scheduler.broker import TOPOLOGY, event_batches_in, jobs_in, publishing, waiting_in
+from tests.scheduler.database import make_tenants, rows, suppress
+from tests.scheduler.making import OTHER, TENANT, a_submission, box
+
+from scaisend_common.mail.events import DroppedEvent, Event
+from scaisend_common.mail.ids import made_at
+from scaisend_common.messages import BlobKey, Personalization, Personalizations, PersonalizationsRef, Stream, Submission, WhyLater, encode
+from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Settlement
+from scaisend_common.plumbing.blobs import BlobName, BlobStore
+from scaisend_common.plumbing.dns import Resolver
+from scaisend_common.plumbing.postgres import DatabaseAway, open_pool
+from scaisend_scheduler.route.handler import Router
+from scaisend_scheduler.routing import Egress, Sites
+
+NOWHERE = "127.0.0.1:9"  # nobody answers DNS there
+
+
+@dataclass
+class Routed:
+    amqp_url: str
+    router: Router
+
+    async def __call__(self, *submissions: Submission, redelivered: bool = False) -> list[Settlement]:
+        return await self.router.handle([Incoming(each, "submit.transactional.0", redelivered, 0) for each in submissions])
+
+
+@asynccontextmanager
+async def routing(amqp_url: str, dsn: str) -> AsyncIterator[Routed]:
+    async with open_pool(dsn, name="test") as pool, publishing(amqp_url) as publisher:
+        sites = Sites(Resolver(NOWHERE), patience=0.05)
+        yield Routed(amqp_url, Router(pool, BlobStore(pool), sites, publisher, Egress("default", "default", TOPOLOGY)))
+
+
+@pytest.fixture
+async def route(broker_url: str, postgres_dsn: str, service_dsn: Callable[[str], str]) -> AsyncIterator[Routed]:
+    await make_tenants(postgres_dsn)
+    async with routing(broker_url, service_dsn("scheduler")) as routed:
+        yield routed
+
+
+async def events_in(amqp_url: str) -> list[Event]:
+    return [event for batch in await event_batches_in(amqp_url) for event in batch.events]
+
+
+async def test_each_recipient_becomes_a_job_in_its_shard_and_a_processed_event(route: Routed) -> None:
+    now = time.time()
+    batch = [a_submission("ann@plain.test", "bob@tls.test", at=now), a_submission("cid@plain.test", tenant_id=OTHER, at=now)]
+    assert await route(*batch) == [Ack(), Ack()]
+    jobs = await jobs_in(route.amqp_url)
+    assert sorted(str(job.rcpt) for job in jobs) == ["ann@plain.test", "bob@tls.test", "cid@plain.test"]
+    assert {job.site for job in jobs} == {"plain.test", "tls.test"}  # without DNS, the domain
+    assert all(job.shard == TOPOLOGY.shard("default", job.site) and not job.repeat for job in jobs)
+    events = await events_in(route.amqp_url)
+    assert sorted(event.delivery_id for event in events) == sorted(job.delivery_id for job in jobs)
+
+
+async def test_jobs_of_one_path_share_a_message(route: Routed) -> None:
+    await route(*(a_submission(f"u{n}@plain.test") for n in range(30)))
+    jobs = await jobs_in(route.amqp_url)
+    assert len(jobs) == 30
+    assert len(await event_batches_in(route.amqp_url)) == 1
+
+
+async def test_suppressed_recipients_are_dropped_per_tenant(route: Routed, postgres_dsn: str) -> None:
+    await suppress(postgres_dsn, "ann@plain.test", "bounce")
+    await route(a_submission("Ann@plain.test", "bob@plain.test"), a_submission("ann@plain.test", tenant_id=OTHER))
+    assert sorted((job.tenant_id, str(job.rcpt)) for job in await jobs_in(route.amqp_url)) == [
+        (TENANT, "bob@plain.test"),
+        (OTHER, "ann@plain.test"),
+    ]
+    [dropped] = [event for event in await events_in(route.amqp_url) if isinstance(event, DroppedEvent)]
+    assert (dropped.email, dropped.reason, dropped.tenant_id) == ("Ann@plain.test", "Bounced Address", TENANT)
+
+
+async def test_a_suspended_tenants_mail_is_dropped(route: Routed, postgres_dsn: str) -> None:
+    await rows(postgres_dsn, "UPDATE tenants SET state = 'suspended' WHERE id = $1::uuid", TENANT)
+    await route(a_submission("ann@plain.test"), a_submission("ann@plain.test", tenant_id=OTHER))
+    assert [job.tenant_id for job in await jobs_in(route.amqp_url)] == [OTHER]
+
+
+async def test_a_future_send_at_goes_to_the_waiting_room(route: Routed) -> None:
+    send_at = int(time.time()) + 3600
+    await route(a_submission("ann@plain.test", send_at=send_at, at=time.time()))
+    [item] = await waiting_in(route.amqp_url)
+    assert (item.due_at, item.why) == (send_at, WhyLater.SEND_AT)
+    assert await jobs_in(route.amqp_url) == []
+    assert len(await events_in(route.amqp_url)) == 1
+
+
+async def test_a_redelivered_submission_makes_repeats_with_the_same_events(route: Routed) -> None:
+    submission = a_submission("ann@plain.test")
+    await route(submission)
+    first, told = await jobs_in(route.amqp_url), await events_in(route.amqp_url)
+    await route(submission, redelivered=True)
+    again, told_again = await jobs_in(route.amqp_url), await events_in(route.amqp_url)
+    assert [job.delivery_id for job in first] == [job.delivery_id for job in again]
+    assert ([job.repeat for job in first], [job.repeat for job in again]) == ([False], [True])
+    assert told == told_again
+
+
+async def test_bulk_stays_in_its_own_queues(route: Routed) -> None:
+    await route(a_submission("ann@plain.test", stream=Stream.BULK))
+    assert await jobs_in(route.amqp_url, Stream.TRANSACTIONAL) == []
+    assert len(await jobs_in(route.amqp_url, Stream.BULK)) == 1
+
+
+def by_reference(count: int) -> tuple[Submission, BlobName, bytes]:
+    submission = a_submission("x@x.test")
+    key = BlobKey(TENANT, submission.submission_id, 1)
+    content = encode(Personalizations(tuple(Personalization(to=(box(f"u{n}@plain.test"),)) for n in range(count))))
+    name = BlobName(TENANT, submission.submission_id, 1, made_at(submission.submission_id).date())
+    return (
+        a_submission(submission_id=submission.submission_id, personalizations=PersonalizationsRef(key, count)),
+        name,
+        content,
+    )
+
+
+async def test_a_thousand_personalizations_by_reference_never_hold_the_loop_for_50_ms(
+    route: Routed, service_dsn: Callable[[str], str]
+) -> None:
+    submission, name, content = by_reference(1000)
+    async with open_pool(service_dsn("api"), name="test-api") as pool:
+        await BlobStore(pool).put(name, content)
+    await route(a_submission("warm@plain.test"))
+    worst = 0.0
+
+    async def watch() -> None:
+        nonlocal worst
+        while True:
+            start = time.perf_counter()
+            await asyncio.sleep(0)
+            worst = max(worst, time.perf_counter() - start)
+
+    watcher = asyncio.create_task(watch())
+    assert await route(submission) == [Ack()]
+    watcher.cancel()
+    assert len({job.delivery_id for job in await jobs_in(route.amqp_url)}) == 1001
+    assert worst < 0.05
+
+
+async def test_a_missing_blob_parks_its_own_submission_only(route: Routed) -> None:
+    lost, _, _ = by_reference(3)
+    parked, acked = await route(lost, a_submission("ann@plain.test"))
+    assert isinstance(parked, Park)
+    assert acked == Ack()
+    assert [str(job.rcpt) for job in await jobs_in(route.amqp_url)] == ["ann@plain.test"]
+
+
+async def test_without_postgres_nothing_is_published_and_the_mail_waits(broker_url: str, free_port: Callable[[], int]) -> None:
+    async with routing(broker_url, f"postgresql://nobody@127.0.0.1:{free_port()}/none") as route:
+        with pytest.raises(DatabaseAway):
+            await route(a_submission("ann@plain.test"))
+    assert await jobs_in(broker_url) == []
+    assert await event_batches_in(broker_url) == []
