@@ -44,6 +44,7 @@ def options(
 
 def app() -> None:
     """Run the command line. Warnings of the plumbing go to stderr: stdout holds the result alone."""
+    logging.root.addHandler(logging.NullHandler())  # what libraries log of an error, the command says in one line
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING), logger_factory=structlog.PrintLoggerFactory(sys.stderr)
     )

@@ -1,0 +1,242 @@
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from redis.asyncio import Redis
+
+from scaisend_common.cli.domains import dkim_binding
+from scaisend_common.messages import Flush, decode_control
+from scaisend_common.plumbing.amqp import ControlListener
+from scaisend_common.plumbing.crypto import KeyRing, api_key_mac, key_id_of, new_key_ring, open_sealed
+from scaisend_common.plumbing.postgres import administration
+from scaisend_common.topology import CONTROL
+
+PEPPER, KEK = new_key_ring("p1"), new_key_ring("k1")
+
+
+@dataclass(frozen=True)
+class Ran:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def scaisend(postgres_dsn: str) -> Callable[..., Ran]:
+    """Run a command line; keywords are further environment variables."""
+
+    def run(line: str, **more: str) -> Ran:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "POSTGRES_DSN": postgres_dsn,
+            "SCAISEND_KEY_PEPPER": PEPPER,
+            "SCAISEND_KEK": KEK,
+            "COLUMNS": "200",
+            **more,
+        }
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "scaisend_common.cli", *line.split()],
+            capture_output=True, text=True, env=environment, timeout=120, check=False,
+        )  # fmt: skip
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def tenant(scaisend) -> str:
+    scaisend("partner create acme")
+    return str(scaisend("tenant create shop --partner acme --json").json["id"])
+
+
+def test_the_version_is_shown(scaisend) -> None:
+    assert scaisend("--version").out.startswith("scaisend ")
+    assert set(scaisend("--version --json").json) == {"version"}
+
+
+def test_creating_is_refused_twice_and_harmless_with_if_missing(scaisend) -> None:
+    first = scaisend("partner create acme --json").json
+    again = scaisend("partner create acme")
+    assert (again.status, again.out, again.err) == (1, "", "error: partner 'acme' exists\n")
+    assert scaisend("partner create acme --if-missing --json").json == first | {"created": False}
+    tenant = scaisend("tenant create shop --partner acme --name Shop --json").json
+    assert scaisend("tenant create shop --partner acme").status == 1
+    assert scaisend("tenant create shop --partner acme --if-missing --json").json == tenant | {"created": False}
+    user = scaisend("user create shop A@Example.com --json").json
+    assert scaisend("user create shop a@example.com").status == 1
+    assert scaisend("user create shop a@example.com --if-missing --json").json == user | {"created": False}
+    assert [row["slug"] for row in scaisend("partner list --json").json] == ["acme"]
+    assert [(row["slug"], row["name"], row["partner"], row["state"]) for row in scaisend("--json tenant list").json] == [
+        ("shop", "Shop", "acme", "active")
+    ]
+    assert [row["email"] for row in scaisend("user list shop --json").json] == ["a@example.com"]
+    assert scaisend("tenant list").out.splitlines()[0].split() == ["slug", "name", "partner", "number", "state", "id"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("partner create Acme!", "no slug"),
+        ("tenant create shop --partner nobody", "no partner 'nobody'"),
+        ("user list nobody", "no tenant 'nobody'"),
+        ("key create nobody", "no tenant 'nobody'"),
+        ("key revoke shop none", "no tenant 'shop'"),
+        ("domain dns nobody example.com", "no tenant 'nobody'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line_with_status_1(scaisend, line: str, told: str) -> None:
+    ran = scaisend(line)
+    assert ran.status == 1
+    assert ran.out == ""
+    assert ran.err.startswith("error: ")
+    assert told in ran.err
+
+
+def test_wrong_usage_and_wrong_settings_have_status_2(scaisend) -> None:
+    assert scaisend("tenant create").status == 2
+    ran = scaisend("domain create shop example.com", POSTGRES_DSN="", SCAISEND_KEK="k1:short")
+    assert ran.status == 2
+    assert "POSTGRES_DSN: is missing" in ran.err
+    assert "SCAISEND_KEK" in ran.err
+
+
+def test_a_database_that_is_away_is_said_in_one_line(scaisend, free_port) -> None:
+    ran = scaisend("tenant list", POSTGRES_DSN=f"postgresql://x:hush@127.0.0.1:{free_port()}/none")
+    assert ran.status == 1
+    assert ran.err.startswith("error: Postgres: ")
+    assert len(ran.err.splitlines()) == 1
+    assert "hush" not in ran.err
+
+
+async def test_a_tenants_first_key_has_full_access_and_only_its_mac_is_kept(scaisend, tenant, postgres_dsn) -> None:
+    made = await asyncio.to_thread(scaisend, "key create shop --json")
+    text = made.json["api_key"]
+    assert key_id_of(text) == made.json["key_id"]
+    assert made.json["scopes"] == ["*"]
+    narrow = await asyncio.to_thread(scaisend, "key create shop --name web --scopes mail.send --stream bulk --json")
+    async with administration(postgres_dsn) as admin:
+        row = await admin.fetchrow("SELECT * FROM api_keys WHERE key_id = $1", made.json["key_id"])
+    assert str(row["tenant_id"]) == tenant
+    assert (row["mac"], row["pepper_kid"]) == (api_key_mac(KeyRing.parse(PEPPER)["p1"], text), "p1")
+    listed = await asyncio.to_thread(scaisend, "key list shop --json")
+    assert [(key["name"], key["scopes"], key["stream"]) for key in listed.json] == [("key", ["*"], None), ("web", ["mail.send"], "bulk")]
+    assert text[26:] not in listed.out
+    assert (await asyncio.to_thread(scaisend, f"key revoke shop {narrow.json['key_id']} --json")).json["announced"] is False
+    assert (await asyncio.to_thread(scaisend, f"key revoke shop {narrow.json['key_id']}")).status == 1
+
+
+async def test_a_domain_gets_a_dkim_key_that_opens_for_it_alone(scaisend, tenant, postgres_dsn) -> None:
+    assert (await asyncio.to_thread(scaisend, "domain create shop Example.com --json")).json["created"] is True
+    assert (await asyncio.to_thread(scaisend, "domain create shop example.com")).status == 1
+    assert (await asyncio.to_thread(scaisend, "domain create shop example.com --if-missing --json")).json["created"] is False
+    async with administration(postgres_dsn) as admin:
+        (key,) = await admin.fetch("SELECT * FROM dkim_keys")
+    der = open_sealed(KeyRing.parse(KEK), key["kek_kid"], key["sealed_key"], dkim_binding(tenant, "example.com", "s1"))
+    assert len(der) > 1000
+    records = (await asyncio.to_thread(scaisend, "domain dns shop example.com --json")).json
+    assert f"v=DKIM1; k=rsa; p={key['public_key']}" in [record["value"] for record in records]
+    zone = await asyncio.to_thread(
+        scaisend, "domain dns shop example.com", SCAISEND_INBOUND_NAME="in.esp.test", SCAISEND_SPF="ip4:192.0.2.7"
+    )
+    assert "bounces.example.com. IN MX 10 in.esp.test." in zone.out
+    assert 's1._domainkey.example.com. IN TXT "v=DKIM1; k=rsa; p=' in zone.out
+
+
+async def test_a_domain_is_verified_by_what_it_publishes(scaisend, tenant, name_server) -> None:
+    resolver = {"SCAISEND_DNS": name_server.address}
+    await asyncio.to_thread(scaisend, "domain create shop example.com")
+    records = (await asyncio.to_thread(scaisend, "domain dns shop example.com --json")).json
+    refused = await asyncio.to_thread(scaisend, "domain verify shop example.com", **resolver)
+    assert refused.status == 1
+    assert "_scaisend.example.com." in refused.err
+    assert "s1._domainkey.example.com." in refused.err
+    for record in records:
+        if record["required"]:
+            text = record["value"]
+            name_server.zone[f"{record['name']}.", "TXT"] = [" ".join(f'"{text[at : at + 200]}"' for at in range(0, len(text), 200))]
+    verified = await asyncio.to_thread(scaisend, "domain verify shop example.com --json", **resolver)
+    assert (verified.status, verified.json["verified"]) == (0, True)
+    assert (await asyncio.to_thread(scaisend, "domain list shop --json")).json[0]["verified_at"] is not None
+    again = await asyncio.to_thread(scaisend, "domain verify shop example.com --json", **resolver)
+    assert again.json["was_verified"] is True
+    name_server.zone["_scaisend.example.com.", "TXT"] = ["SERVFAIL"]
+    unclear = await asyncio.to_thread(scaisend, "domain verify shop example.com", **resolver)
+    assert "could not look up _scaisend.example.com" in unclear.err
+
+
+async def test_two_tenants_never_send_from_one_domain_and_force_is_for_development(scaisend, tenant) -> None:
+    await asyncio.to_thread(scaisend, "tenant create rival --partner acme")
+    for slug in ("shop", "rival"):
+        await asyncio.to_thread(scaisend, f"domain create {slug} example.com")
+    refused = await asyncio.to_thread(scaisend, "domain verify shop example.com --force")
+    assert "SCAISEND_ENV is not development" in refused.err
+    development = {"SCAISEND_ENV": "development"}
+    assert (await asyncio.to_thread(scaisend, "domain verify shop example.com --force", **development)).status == 0
+    taken = await asyncio.to_thread(scaisend, "domain verify rival example.com --force", **development)
+    assert "another tenant sends from example.com already" in taken.err
+
+
+async def test_suspending_a_tenant_is_written_to_the_ledger_and_announced(scaisend, tenant, ledger_url, amqp_url) -> None:
+    heard: asyncio.Queue[object] = asyncio.Queue()
+    listening = asyncio.Event()
+
+    async def set_listening() -> None:
+        listening.set()
+
+    servers = {"LEDGER_URL": ledger_url, "AMQP_URL": amqp_url}
+    listener = ControlListener(amqp_url, CONTROL, decode_control, heard.put, connected=set_listening)
+    task = asyncio.create_task(listener.run())
+    try:
+        async with asyncio.timeout(60), Redis.from_url(ledger_url) as ledger:
+            await listening.wait()
+            suspended = await asyncio.to_thread(scaisend, "tenant suspend shop --json", **servers)
+            assert suspended.json == {"id": tenant, "state": "suspended", "changed": True, "announced": True}
+            assert await ledger.get(f"stop:t:{tenant}") == b"Tenant Suspended"
+            assert await heard.get() == Flush(tenant_id=tenant)
+            assert (await asyncio.to_thread(scaisend, "tenant suspend shop --json", **servers)).json["changed"] is False
+            resumed = await asyncio.to_thread(scaisend, "tenant resume shop --json", **servers)
+            assert resumed.json == {"id": tenant, "state": "active", "changed": True, "announced": True}
+            assert await ledger.get(f"stop:t:{tenant}") is None
+    finally:
+        await listener.stop()
+        await task
+
+
+async def test_a_suspension_that_the_ledger_did_not_take_says_so_and_is_repaired_by_another_run(
+    scaisend, tenant, ledger_url, amqp_url, free_port
+) -> None:
+    half = await asyncio.to_thread(scaisend, "tenant suspend shop", LEDGER_URL=f"redis://127.0.0.1:{free_port()}", AMQP_URL=amqp_url)
+    assert half.status == 1
+    assert "run this again" in half.err
+    assert (await asyncio.to_thread(scaisend, "tenant list --json")).json[0]["state"] == "suspended"
+    again = await asyncio.to_thread(scaisend, "tenant suspend shop --json", LEDGER_URL=ledger_url, AMQP_URL=amqp_url)
+    assert again.json["changed"] is False
+    async with Redis.from_url(ledger_url) as ledger:
+        assert await ledger.exists(f"stop:t:{tenant}")
+
+
+def test_migrating_again_changes_nothing(scaisend) -> None:
+    ran = scaisend("migrate --json", SCAISEND_DB_PASSWORD="")
+    assert ran.status == 0
+    assert (ran.json["applied"], ran.json["partitions"]) == ([], 0)
+
+
+def test_declaring_makes_every_queue_and_again_makes_none(scaisend, fresh_vhost) -> None:
+    broker = {"AMQP_URL": fresh_vhost(), "SCAISEND_SHARDS": "1", "SCAISEND_SUBMIT_LANES": "1", "SCAISEND_EVENT_LANES": "1"}
+    first = scaisend("declare --json", **broker)
+    assert first.status == 0, first.err
+    assert "deliver.default.0.transactional" in first.json["made"]
+    again = scaisend("declare --json", **broker)
+    assert again.json["made"] == []
+    refused = scaisend("declare", AMQP_URL="amqp://127.0.0.1:1")
+    assert refused.status == 1
+    assert refused.err.startswith("error: the broker at 127.0.0.1:1")
