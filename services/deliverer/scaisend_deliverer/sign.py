@@ -1,6 +1,6 @@
 """DKIM signatures: rsa-sha256, relaxed/relaxed, without l= (RFC 6376, RFC 8301). Pure: the time is an argument.
 
-RSA is made inline: 0.25 ms with 2048 bits, and a hop to a thread costs more. A key is parsed once and kept, since parsing takes 30 ms.
+RSA is made inline: 0.25 ms with 2048 bits, and a hop to a thread costs more. A key is parsed once and kept.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ class DkimKey:
 
     @classmethod
     def from_der(cls, domain: str, selector: str, der: bytes) -> DkimKey:
-        """Parse a PKCS#8 key. Raises ValueError for what is no RSA key of at least 1024 bits."""
-        key = load_der_private_key(der, None)
+        """Parse a PKCS#8 key that its maker has checked. Raises ValueError for what is no RSA key of at least 1024 bits.
+
+        The arithmetic check of the key is left out: it takes 37 ms against 6 µs, and keys lie sealed since they were made or imported.
+        """
+        key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         if not isinstance(key, RSAPrivateKey) or key.key_size < MIN_BITS:
             raise ValueError(f"the DKIM key {selector}._domainkey.{domain} is no RSA key of {MIN_BITS} bits or more")
         return cls(domain, selector, key)
