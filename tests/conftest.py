@@ -48,7 +48,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End the servers with the run; the watchdog does it where this does not come to pass."""
     place = Path(os.environ["SCAISEND_TEST_PLACE"])
     if not hasattr(config, "workerinput") and place.exists():
-        servers.stop_all(place)
+        servers.stop_all(place, hastily=True)
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -74,6 +74,16 @@ def stop(place: Path, name: str, *, with_signal: signal.Signals = signal.SIGTERM
     return went
 
 
+def abandon(place: Path, name: str) -> None:
+    """Kill a process with all that it started (each has a session of its own) and wait until it is gone."""
+    if pid := pid_of(place, name):
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        wait_gone(place, name, 10)
+    for folder in ("pid", "began"):
+        (place / folder / name).unlink(missing_ok=True)
+
+
 def wait_gone(place: Path, name: str, seconds: float) -> bool:
     """Wait until the process has ended; return whether it did in time."""
     deadline = monotonic() + seconds

@@ -26,7 +26,7 @@ def main(place: Path, pid: int) -> None:
     while is_alive(pid) and place.exists():
         sleep(0.5)
     if place.exists():
-        stop_all(place)
+        stop_all(place, hastily=True)
         shutil.rmtree(place, ignore_errors=True)
 
 
