@@ -1,0 +1,1 @@
+"""The line measured beside its peers. `python -m bench --help`."""
