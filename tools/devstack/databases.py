@@ -18,6 +18,16 @@ def at(dsn: str, database: str, role: str = "", password: str = ROLE_PASSWORD) -
     return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}"))
 
 
+def name_of(dsn: str) -> str:
+    """The database that a DSN names."""
+    return urlsplit(dsn).path.removeprefix("/")
+
+
+def ensure(dsn: str) -> bool:
+    """Make the database that the DSN names; return False where it stands already (then nothing else is asked of the server)."""
+    return asyncio.run(_ensure(dsn))
+
+
 def create(dsn: str, database: str, *, template: str = "template0") -> bool:
     """Make a database; return False where it stands already."""
     return asyncio.run(_create(dsn, database, template))
@@ -26,6 +36,14 @@ def create(dsn: str, database: str, *, template: str = "template0") -> bool:
 def drop(dsn: str, database: str) -> None:
     """Drop a database, whoever is connected to it."""
     asyncio.run(_execute(dsn, f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)'))
+
+
+async def _ensure(dsn: str) -> bool:
+    try:
+        await (await asyncpg.connect(dsn)).close()
+    except asyncpg.InvalidCatalogNameError:
+        return await _create(dsn, name_of(dsn), "template0")
+    return False
 
 
 async def _create(dsn: str, database: str, template: str) -> bool:

@@ -8,15 +8,18 @@ import sys
 from base64 import b64encode
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from secrets import token_bytes
+from secrets import token_bytes, token_urlsafe
 
 from devstack import databases
-from devstack.servers import Servers, free_port, urls
+from devstack.ports import kept
+from devstack.process import pid_of
+from devstack.servers import Servers, urls
 
 SERVICES = ("scheduler", "deliverer", "bounce-inbound", "webhook-fanout", "api")
 DEMO_DOMAIN = "demo.test"
 INBOUND_NAME = "mx.scaisend.test"
 GIVEN = {"AMQP_URL": "amqp_url", "POSTGRES_DSN": "postgres_dsn", "REDIS_URL": "redis_url", "LEDGER_URL": "ledger_url"}
+PROCESS_OF = {"api": "api.1", "inbound": "bounce-inbound.1", "dns": "sandbox", "smtp": "sandbox", "inbox": "sandbox"}
 SERVER_OF = {"AMQP_URL": "rabbitmq", "POSTGRES_DSN": "postgres", "REDIS_URL": "redis", "LEDGER_URL": "ledger"}
 
 
@@ -39,43 +42,47 @@ def numbers() -> dict[str, int]:
 
 def choices(place: Path) -> Choices:
     """Return the place's ports, chosen when it has none."""
-    path = place / "choices.json"
-    if not path.exists():
-        ports: set[int] = set()
-        while len(ports) < len(Choices.__dataclass_fields__):
-            ports.add(free_port())
-        path.write_text(json.dumps(asdict(Choices(*ports))))
-    return Choices(**json.loads(path.read_text()))
+    return Choices(**kept(place / "choices.json", PROCESS_OF, lambda port: pid_of(place, PROCESS_OF[port]) is not None))
 
 
 def secrets(place: Path) -> dict[str, str]:
     """Return the place's secrets, made once; only their owner reads them."""
     path = place / "secrets.json"
     if not path.exists():
-        made = {
-            name: f"k1:{b64encode(token_bytes(32)).decode()}" for name in ("SCAISEND_KEY_PEPPER", "SCAISEND_KEK", "SCAISEND_TOKEN_SECRET")
-        }
-        write_private(path, json.dumps(made))
+        keys = ("SCAISEND_KEY_PEPPER", "SCAISEND_KEK", "SCAISEND_TOKEN_SECRET")
+        made = {name: f"k1:{b64encode(token_bytes(32)).decode()}" for name in keys}
+        write_private(path, json.dumps(made | {"SCAISEND_DB_PASSWORD": token_urlsafe(24)}))
     return dict(json.loads(path.read_text()))
 
 
-def servers_wanted() -> list[str]:
+def given(place: Path) -> dict[str, str]:
+    """What the caller's environment sets. What merely repeats `.run/env` is not given: somebody has sourced that file."""
+    ours = read_variables(place)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if (name in GIVEN or name.startswith("SCAISEND_")) and value and value != ours.get(name)
+    }
+
+
+def servers_wanted(place: Path) -> list[str]:
     """The servers for which no URL is given."""
-    return [server for name, server in SERVER_OF.items() if not os.environ.get(name)]
+    return [server for name, server in SERVER_OF.items() if name not in given(place)]
 
 
 def server_urls(place: Path) -> Servers:
     """The URLs: as given in the environment, else of the place's own servers."""
-    own = asdict(urls(place))
-    return Servers(**(own | {field: os.environ[name] for name, field in GIVEN.items() if os.environ.get(name)}))
+    own, theirs = asdict(urls(place)), given(place)
+    return Servers(**(own | {field: theirs[name] for name, field in GIVEN.items() if name in theirs}))
 
 
 def environment(place: Path, service: str = "") -> dict[str, str]:
     """The environment of a service, or of the command line where none is named (it then is the administrator's)."""
     chosen, servers = choices(place), server_urls(place)
-    database = servers.postgres_dsn.rpartition("/")[2]
-    dsn = databases.at(servers.postgres_dsn, database, f"scaisend_{service.replace('-', '_')}") if service else servers.postgres_dsn
-    given = {name: value for name, value in os.environ.items() if name.startswith("SCAISEND_")}
+    kept_secret = secrets(place)
+    dsn = servers.postgres_dsn
+    if service:
+        dsn = databases.at(dsn, databases.name_of(dsn), f"scaisend_{service.replace('-', '_')}", kept_secret["SCAISEND_DB_PASSWORD"])
     return {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": os.environ.get("HOME", str(place)),
@@ -92,13 +99,12 @@ def environment(place: Path, service: str = "") -> dict[str, str]:
         "SCAISEND_INBOUND_PORT": str(chosen.inbound),
         "SCAISEND_INBOUND_NAME": INBOUND_NAME,
         "SCAISEND_EHLO_NAME": "out.scaisend.test",
-        "SCAISEND_DB_PASSWORD": databases.ROLE_PASSWORD,
         "AMQP_URL": servers.amqp_url,
         "POSTGRES_DSN": dsn,
         "REDIS_URL": servers.redis_url,
         "LEDGER_URL": servers.ledger_url,
-        **secrets(place),
-        **given,
+        **kept_secret,
+        **{name: value for name, value in given(place).items() if name not in GIVEN},
     }
 
 
@@ -116,13 +122,19 @@ def health_urls(place: Path) -> dict[str, list[str]]:
 
 def health_ports(place: Path) -> dict[str, list[int]]:
     """A port for the health of each process, chosen once, kept by name."""
-    path = place / "health.json"
-    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    ports = {
-        service: [known.setdefault(f"{service}.{n}", free_port()) for n in range(1, count + 1)] for service, count in numbers().items()
-    }
-    path.write_text(json.dumps(known))
-    return ports
+    processes = {service: [f"{service}.{n}" for n in range(1, count + 1)] for service, count in numbers().items()}
+    names = [name for each in processes.values() for name in each]
+    ports = kept(place / "health.json", names, lambda name: pid_of(place, name) is not None)
+    return {service: [ports[name] for name in each] for service, each in processes.items()}
+
+
+def read_variables(place: Path) -> dict[str, str]:
+    """What `.run/env` says; nothing before the first `make up`."""
+    try:
+        text = (place / "env").read_text()
+    except FileNotFoundError:
+        return {}
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def _upper(service: str) -> str:

@@ -5,79 +5,51 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from devstack import databases, servers
-from devstack.process import pid_of, spawn, stop
-from devstack.settings import (
-    DEMO_DOMAIN,
-    INBOUND_NAME,
-    choices,
-    environment,
-    health_ports,
-    numbers,
-    server_urls,
-    servers_wanted,
-    variables,
-    write_private,
-)
+from devstack.packages import Report
+from devstack.process import names, pid_of, spawn, stop
+from devstack.programs import CannotStart
+from devstack.seed import scaisend, seed, verify
+from devstack.settings import choices, environment, health_ports, numbers, server_urls, servers_wanted, variables, write_private
 from scaisend_common import __version__, schema
 
-Report = Callable[[str], None]
 READY_SECONDS = 60
 
 
-class CannotBringUp(Exception):
-    """A step failed; the text says which and shows the end of its log."""
-
-
 def bring_up(place: Path, report: Report) -> None:
-    """Bring everything up; return when every service says that it is ready."""
-    if wanted := servers_wanted():
+    """Bring everything up; return when every service says that it is ready. Raises CannotStart, CannotFetch, CommandFailed."""
+    if wanted := servers_wanted(place):
         servers.start(place, durable=True, report=report, only=wanted)
-    admin = server_urls(place).postgres_dsn
-    if databases.create(admin, admin.rpartition("/")[2]):
+    at = server_urls(place)
+    if databases.ensure(at.postgres_dsn):
         report("made the database")
-    release = _release()
-    if not (place / "prepared").exists() or (place / "prepared").read_text() != release:
+    release = _release(at)
+    prepared = place / "prepared"
+    if not prepared.exists() or prepared.read_text() != release:
         report("migrating the schema")
         scaisend(place, "migrate")
         report("declaring exchanges and queues (new ones settle for some seconds)")
         scaisend(place, "declare")
-        (place / "prepared").write_text(release)
-    key = _seed(place, report)
+        prepared.write_text(release)
+    key = seed(place, at.postgres_dsn, report)
     _start_sandbox(place, report)
-    _verify_domain(place, report)
+    verify(place, report)
     _start_services(place, report)
     write_private(place / "env", variables(place, key))
 
 
-def scaisend(place: Path, *arguments: str) -> Any:
-    """Run the command line as the administrator; return its JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "scaisend_common.cli", "--json", *arguments],
-        env=environment(place),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise CannotBringUp(f"scaisend {' '.join(arguments)}: {(done.stderr or done.stdout).strip()[-2000:]}")
-    return json.loads(done.stdout) if done.stdout.strip() else None
-
-
 def bring_down(place: Path, report: Report) -> None:
-    """End every process of ours: services first, so that nothing they hold is in doubt."""
-    names = [path.name for path in sorted((place / "pid").glob("*"))]
-    services = [name for name in names if "." in name]
+    """End every process of ours: services first, all at once, so that nothing they hold is in doubt; then the servers."""
+    known = names(place)
+    services = [name for name in known if "." in name]
     for name in services:
         if pid := pid_of(place, name):
             report(f"stopping {name} (pid {pid})")
@@ -86,39 +58,31 @@ def bring_down(place: Path, report: Report) -> None:
     for name in services:
         stop(place, name, grace=35)
     stop(place, "sandbox", grace=10)
-    if any(name in names for name in servers.ORDER):
+    if any(name in known for name in servers.ORDER):
         report("stopping the servers")
     servers.stop_all(place)
 
 
-def _release() -> str:
-    files = sorted(Path(next(iter(schema.__path__))).glob("*.sql"))
-    topology = Path(next(iter(schema.__path__))).parent / "topology.py"
-    return json.dumps([__version__, [file.name for file in files], topology.read_text()])
+def is_ready(url: str) -> tuple[bool, str]:
+    """Ask once; return whether the answer was 200, and what it said otherwise."""
+    try:
+        with urlopen(url, timeout=2):
+            return True, ""
+    except HTTPError as error:
+        return False, error.read(2000).decode(errors="replace")
+    except (URLError, OSError) as error:
+        return False, str(error)
 
 
-def _seed(place: Path, report: Report) -> str:
-    """Make the demo partner, tenant, domain and key; return the key, which is shown once and so kept here."""
-    path = place / "demo.json"
-    if path.exists():
-        return str(json.loads(path.read_text())["api_key"])
-    report("making the demo tenant")
-    scaisend(place, "partner", "create", "demo", "--if-missing")
-    scaisend(place, "tenant", "create", "demo", "--partner", "demo", "--if-missing")
-    scaisend(place, "domain", "create", "demo", DEMO_DOMAIN, "--if-missing")
-    made = scaisend(place, "key", "create", "demo", "--name", "demo")
-    records = scaisend(place, "domain", "dns", "demo", DEMO_DOMAIN)
-    published = [{"name": each["name"], "type": each["type"], "value": each["value"]} for each in records]
-    (place / "records.json").write_text(json.dumps([*published, {"name": INBOUND_NAME, "type": "A", "value": "127.0.0.1"}]))
-    write_private(path, json.dumps({"api_key": made["api_key"]}))
-    return str(made["api_key"])
-
-
-def _verify_domain(place: Path, report: Report) -> None:
-    if not (place / "verified").exists():
-        report(f"verifying {DEMO_DOMAIN} by its DNS records")
-        scaisend(place, "domain", "verify", "demo", DEMO_DOMAIN)
-        (place / "verified").touch()
+def _release(at: servers.Servers) -> str:
+    """A mark that changes when there is something to migrate or to declare: another release, other settings, other servers."""
+    package = Path(next(iter(schema.__path__)))
+    files = [file.name for file in sorted(package.glob("*.sql"))]
+    shape = [
+        (package.parent / "topology.py").read_text(),
+        *(os.environ.get(f"SCAISEND_{n}", "") for n in ("SHARDS", "SUBMIT_LANES", "EVENT_LANES")),
+    ]
+    return sha256(json.dumps([__version__, files, shape, at.postgres_dsn, at.amqp_url]).encode()).hexdigest()
 
 
 def _start_sandbox(place: Path, report: Report) -> None:
@@ -134,7 +98,7 @@ def _start_sandbox(place: Path, report: Report) -> None:
 
 def _start_services(place: Path, report: Report) -> None:
     waiting: list[tuple[str, str]] = []
-    running = numbers()
+    wanted = numbers()
     for service, ports in health_ports(place).items():
         for n, port in enumerate(ports, 1):
             name = f"{service}.{n}"
@@ -143,9 +107,11 @@ def _start_services(place: Path, report: Report) -> None:
                 env = environment(place, service) | {"SCAISEND_HEALTH_PORT": str(port)}
                 spawn([sys.executable, "-m", f"scaisend_{service.replace('-', '_')}"], place=place, name=name, env=env)
             waiting.append((name, f"http://127.0.0.1:{port}/ready"))
-        for old in sorted((place / "pid").glob(f"{service}.*")):
-            if int(old.name.rpartition(".")[2]) > running[service]:
-                stop(place, old.name)
+        for old in names(place):
+            of, _, number = old.rpartition(".")
+            if of == service and int(number) > wanted[service]:
+                report(f"stopping {old}")
+                stop(place, old)
     for name, url in waiting:
         _await(place, name, url)
 
@@ -155,16 +121,12 @@ def _await(place: Path, name: str, url: str) -> None:
     said = ""
     while monotonic() < deadline:
         if not pid_of(place, name):
-            raise CannotBringUp(f"{name} ended:\n{tail(place, name)}")
-        try:
-            with urlopen(Request(url), timeout=2):
-                return
-        except HTTPError as error:
-            said = error.read(2000).decode(errors="replace")
-        except (URLError, OSError):
-            pass
+            raise CannotStart(f"{name} ended:\n{tail(place, name)}")
+        ready, said = is_ready(url)
+        if ready:
+            return
         sleep(0.05)
-    raise CannotBringUp(f"{name} was not ready within {READY_SECONDS} s: {said}\n{tail(place, name)}")
+    raise CannotStart(f"{name} was not ready within {READY_SECONDS} s: {said}\n{tail(place, name)}")
 
 
 def tail(place: Path, name: str, size: int = 3000) -> str:
