@@ -8,8 +8,6 @@ from __future__ import annotations
 from scaisend_common.mail.address import Address, suppression_key
 from scaisend_common.mail.ids import DeliveryId
 
-TENANT_SUSPENDED = "Tenant Suspended"
-
 
 def tenant_stop(tenant_id: str) -> str:
     """The key of the stop of a whole tenant (suspended)."""

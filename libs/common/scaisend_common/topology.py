@@ -19,6 +19,7 @@ CONTROL = "control"
 PARKED = "parked"  # direct; key: name of the queue that a message was parked from
 
 DELIVERY_LIMIT = 50
+PARKED_DELIVERY_LIMIT = 1_000_000_000  # 4.x drops after 20 by default, and each look at a parked message is a delivery; 3.10 knows no -1
 MIB = 1024 * 1024
 QUEUE_BYTES = 2048 * MIB
 EVENTS_BYTES = 4096 * MIB
@@ -55,7 +56,7 @@ class Queue:
             "x-overflow": "reject-publish",
         }
         if self.parking:
-            return common
+            return common | {"x-delivery-limit": PARKED_DELIVERY_LIMIT}
         return common | {
             "x-delivery-limit": DELIVERY_LIMIT,
             "x-dead-letter-exchange": PARKED,
@@ -87,12 +88,19 @@ class Topology:
         """Every queue, each followed by the one it parks into."""
         working = [
             *(Queue(q, SUBMIT, _key_of(q), QUEUE_BYTES) for stream in Stream for q in self.submit_queues(stream)),
-            *(Queue(deliver_queue(g, s, stream), DELIVER, deliver_key(g, s, stream), QUEUE_BYTES) for g in self.groups for s in range(self.shards) for stream in Stream),
+            *(
+                Queue(deliver_queue(g, s, stream), DELIVER, deliver_key(g, s, stream), QUEUE_BYTES)
+                for g in self.groups
+                for s in range(self.shards)
+                for stream in Stream
+            ),
             Queue(LATER_QUEUE, LATER, LATER_QUEUE, QUEUE_BYTES),
             *(Queue(record_queue(lane), EVENTS, str(lane), EVENTS_BYTES) for lane in range(self.event_lanes)),
             *(Queue(webhook_queue(lane), EVENTS, str(lane), EVENTS_BYTES) for lane in range(self.event_lanes)),
         ]
-        return [each for queue in working for each in (queue, Queue(parked_queue(queue.name), PARKED, queue.name, PARKED_BYTES, parking=True))]
+        return [
+            each for queue in working for each in (queue, Queue(parked_queue(queue.name), PARKED, queue.name, PARKED_BYTES, parking=True))
+        ]
 
     def submit_queues(self, stream: Stream) -> list[str]:
         """The queues that carry the submissions of one stream."""

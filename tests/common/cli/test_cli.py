@@ -5,17 +5,35 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from scaisend_common.cli.domains import dkim_binding
-from scaisend_common.messages import Flush, decode_control
-from scaisend_common.plumbing.amqp import ControlListener
+from scaisend_common.mail.address import Address, Mailbox
+from scaisend_common.mail.ids import submission_id
+from scaisend_common.mail.suppression import SUSPENDED
+from scaisend_common.messages import Content, Flush, Part, Personalization, Personalizations, Stream, Submission, decode_control, encode
+from scaisend_common.plumbing.amqp import ControlListener, Publisher
+from scaisend_common.plumbing.amqp.declare import declare
+from scaisend_common.plumbing.amqp.parked import look
 from scaisend_common.plumbing.crypto import KeyRing, api_key_mac, key_id_of, new_key_ring, open_sealed
 from scaisend_common.plumbing.postgres import administration
-from scaisend_common.topology import CONTROL
+from scaisend_common.topology import CONTROL, EXCHANGES, PARKED, Topology
 
+RECIPIENT = Mailbox(Address("ok", "plain.test"))
+SUBMISSION = Submission(
+    submission_id=submission_id(1_800_000_000_000, bytes(10)),
+    tenant_id="t",
+    stream=Stream.BULK,
+    accepted_at=1.0,
+    api_key_id="k",
+    sender=RECIPIENT,
+    content=Content((Part("text/plain", "hello"),)),
+    personalizations=Personalizations((Personalization(to=(RECIPIENT,)),)),
+)
 PEPPER, KEK = new_key_ring("p1"), new_key_ring("k1")
 
 
@@ -27,6 +45,7 @@ class Ran:
 
     @property
     def json(self):
+        assert self.status == 0, self.err
         return json.loads(self.out)
 
 
@@ -200,7 +219,7 @@ async def test_suspending_a_tenant_is_written_to_the_ledger_and_announced(scaise
             await listening.wait()
             suspended = await asyncio.to_thread(scaisend, "tenant suspend shop --json", **servers)
             assert suspended.json == {"id": tenant, "state": "suspended", "changed": True, "announced": True}
-            assert await ledger.get(f"stop:t:{tenant}") == b"Tenant Suspended"
+            assert await ledger.get(f"stop:t:{tenant}") == SUSPENDED.encode()
             assert await heard.get() == Flush(tenant_id=tenant)
             assert (await asyncio.to_thread(scaisend, "tenant suspend shop --json", **servers)).json["changed"] is False
             resumed = await asyncio.to_thread(scaisend, "tenant resume shop --json", **servers)
@@ -240,3 +259,26 @@ def test_declaring_makes_every_queue_and_again_makes_none(scaisend, fresh_vhost)
     refused = scaisend("declare", AMQP_URL="amqp://127.0.0.1:1")
     assert refused.status == 1
     assert refused.err.startswith("error: the broker at 127.0.0.1:1")
+
+
+async def test_parked_messages_are_listed_with_their_reasons_and_replayed_as_repeats(scaisend, fresh_vhost) -> None:
+    broker = {"AMQP_URL": fresh_vhost(), "SCAISEND_SHARDS": "1", "SCAISEND_SUBMIT_LANES": "1", "SCAISEND_EVENT_LANES": "1"}
+    url = broker["AMQP_URL"]
+    await declare(url, EXCHANGES, Topology(1, 1, 1).queues(), settle=timedelta(0))
+    bodies = [b"\x01broken", encode(SUBMISSION), b"\x02newer"]
+    async with Publisher(url, name="test") as publisher:
+        for body in bodies:
+            await publisher.publish(PARKED, "submit.bulk.0", body, headers={"x-parked-why": f"because {body[:3]!r}"})
+    for _ in range(2):  # a look leaves everything there
+        assert (await asyncio.to_thread(scaisend, "parked list --json", **broker)).json == [{"queue": "submit.bulk.0", "parked": 3}]
+        seen = (await asyncio.to_thread(scaisend, "parked list submit.bulk.0 --json", **broker)).json
+        assert [(each["bytes"], each["why"]) for each in seen] == [(len(body), f"because {body[:3]!r}") for body in bodies]
+    replayed = await asyncio.to_thread(scaisend, "parked replay submit.bulk.0 --most 2 --json", **broker)
+    assert replayed.json == {"queue": "submit.bulk.0", "replayed": 2}
+    assert [each.body for each in await look(url, "submit.bulk.0", 9)] == [bodies[0], encode(replace(SUBMISSION, repeat=True))]
+    assert len((await asyncio.to_thread(scaisend, "parked list submit.bulk.0 --most 1 --json", **broker)).json) == 1
+    newer = await asyncio.to_thread(scaisend, "parked replay submit.bulk.0", **broker)
+    assert (newer.status, newer.out) == (1, "")
+    assert "version 2" in newer.err
+    assert [each.body for each in await look(url, "submit.bulk.0.parked", 9)] == [bodies[2]]
+    assert (await asyncio.to_thread(scaisend, "parked replay nothing.such", **broker)).status == 1

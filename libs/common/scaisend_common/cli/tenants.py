@@ -12,10 +12,11 @@ from scaisend_common.cli.names import slug_of, tenant_named
 from scaisend_common.cli.options import IfMissing, Name, Slug, TenantName
 from scaisend_common.cli.output import Refused, finish, out
 from scaisend_common.cli.settings import DatabaseSettings, StopSettings
+from scaisend_common.mail.suppression import SUSPENDED
 from scaisend_common.plumbing.postgres import administration
 from scaisend_common.plumbing.redis import RedisAway, connect
 from scaisend_common.plumbing.settings import load
-from scaisend_common.stops import TENANT_SUSPENDED, tenant_stop
+from scaisend_common.stops import tenant_stop
 
 app = typer.Typer(help="Tenants: the units of isolation.", no_args_is_help=True)
 
@@ -77,7 +78,7 @@ async def _suspend(settings: StopSettings, slug: str) -> None:
         changed = await store.set_tenant_state(connection, tenant_id, "suspended")
     try:
         async with connect(settings.ledger_url) as ledger:
-            await ledger.set(tenant_stop(str(tenant_id)), TENANT_SUSPENDED)
+            await ledger.set(tenant_stop(str(tenant_id)), SUSPENDED)
     except RedisAway as away:
         await announce(settings.amqp_url, tenant_id)
         raise Refused(f"new mail is refused, but the ledger is away, so mail that waits still goes out: run this again ({away})") from None
