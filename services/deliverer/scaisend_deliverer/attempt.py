@@ -1,0 +1,154 @@
+"""One attempt to deliver one job, from its sender's key to a fate. It writes nothing down: see deliverer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+
+from scaisend_common.mail.events import Hop
+from scaisend_common.mail.retry import RetrySchedule
+from scaisend_common.mail.verdict import Bounced, Deferred, Unknown
+from scaisend_common.messages import Content, Job, WhyLater
+from scaisend_common.plumbing.redis import RedisAway
+from scaisend_common.topology import Topology
+from scaisend_deliverer.connections import LeftAlone, Unreached
+from scaisend_deliverer.contents import Contents
+from scaisend_deliverer.fate import OVERFLOW_SECONDS, Fate, attempted, known, rerouted, waits
+from scaisend_deliverer.ledger import InDoubt, Ledger
+from scaisend_deliverer.mx import Destination, Mx
+from scaisend_deliverer.outcome import Dropped, Ending, conclude
+from scaisend_deliverer.paths import Path
+from scaisend_deliverer.permit import Go, Permit, Stopped, Taken, Unsure
+from scaisend_deliverer.senders import Sender, Senders
+from scaisend_deliverer.session import Halted, Recalled, Result, Session, Stale
+from scaisend_deliverer.waiting import Waiting
+from scaisend_deliverer.writing import Writer
+
+SPREAD = 10.0  # seconds over which jobs of a host that was left alone come back
+
+StopCheck = Callable[[Job], Awaitable[str | None]]
+
+
+class Attempts:
+    """`stopped_in_postgres` returns the reason to drop a job; it is asked where the ledger cannot be. `now` in unix seconds."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        senders: Senders,
+        contents: Contents,
+        mx: Mx,
+        writer: Writer,
+        stopped_in_postgres: StopCheck,
+        schedule: RetrySchedule,
+        topology: Topology,
+        seconds: float,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._senders = senders
+        self._contents = contents
+        self._mx = mx
+        self._writer = writer
+        self._stopped_in_postgres = stopped_in_postgres
+        self._schedule = schedule
+        self._topology = topology
+        self._seconds = seconds
+        self._now = now
+        self._jitter = jitter
+        self._loop = asyncio.get_running_loop()
+
+    async def earlier(self, waiting: Waiting) -> Fate | None:
+        """Return the fate of a job that somebody may have had before; None: it is still to be tried. Raises RedisAway, DatabaseAway."""
+        if not waiting.repeat:
+            return None
+        return await self._known(waiting.job, known(waiting.job, await self._ledger.earlier(waiting.job), self._now()))
+
+    async def make(self, path: Path, waiting: Waiting) -> Fate | None:
+        """Make the attempt and return what follows; None: it was taken back. Raises CannotSign, DatabaseAway, BlobMissing."""
+        job, began = waiting.job, self._loop.time()
+        if self._now() >= job.expires_at:
+            return self._ended(job, Deferred("its time was over before it could be tried"), Hop())
+        sender = await self._senders.of(job.tenant_id, job.head.sender.address.domain)
+        content = await self._contents.of(job.content)
+        destination = await self._mx.destination(job.rcpt.domain)
+        if not isinstance(destination, Destination):
+            return self._ended(job, destination, Hop())
+        if job.site == job.rcpt.domain != destination.site:
+            return rerouted(job, destination.site, self._topology)
+        async with self._writer.room(job):
+            result = await self._transact(path, waiting, destination, content, sender, began + self._seconds)
+        hop = waiting.session.hop(round(1000 * (self._loop.time() - began))) if waiting.session is not None else Hop()
+        return await self._fate_of(job, sender, result, hop)
+
+    async def _transact(
+        self, path: Path, waiting: Waiting, destination: Destination, content: Content, sender: Sender, deadline: float
+    ) -> Result | Unreached | LeftAlone:
+        """Hand the mail over in a warm session or a new one; a warm one that turns out to be over costs no attempt."""
+        claimed = None
+        while True:
+            session = await path.connections.borrow(destination.targets, path.most(), deadline)
+            if not isinstance(session, Session):
+                path.pace = path.pace.stopped() if isinstance(session, Unreached) else path.pace
+                return session
+            waiting.session = session
+            now = datetime.fromtimestamp(self._now(), UTC)
+            try:
+                mail = await self._writer.write(waiting.job, content, sender, session.offer.extensions, now)
+                if isinstance(mail, Bounced):
+                    return mail
+                claimed = claimed or self._ledger.claim(waiting.job)
+                result = await session.transact(mail.envelope, mail.wire, partial(self._permit, waiting.job, claimed), deadline)
+                if not isinstance(result, Halted | Stale | Recalled):
+                    path.pace = path.pace.after(result)
+            finally:
+                path.connections.give_back(session, keep=path.connections.open <= path.most())
+            if not isinstance(result, Stale):
+                return result
+
+    async def _permit(self, job: Job, claimed: Awaitable[Permit]) -> Permit:
+        """Return the ledger's word. Where it has none, Postgres says what is stopped: rather an attempt unclaimed than none at all."""
+        try:
+            permit = await claimed
+        except RedisAway:
+            permit = Unsure(lambda: True)
+        if not isinstance(permit, Unsure):
+            return permit
+        reason = await self._stopped_in_postgres(job)
+        return Go(permit.holds) if reason is None else Stopped(reason)
+
+    async def _fate_of(self, job: Job, sender: Sender, result: Result | Unreached | LeftAlone, hop: Hop) -> Fate | None:
+        match result:
+            case Unreached(verdict, where):
+                return self._ended(job, verdict, where)
+            case LeftAlone(seconds):
+                return waits(job, WhyLater.SUSPENDED, self._now() + seconds + SPREAD * self._jitter(), repeat=job.repeat)
+            case Halted(Stopped(reason)):
+                return self._ended(job, Dropped(reason), Hop())
+            case Halted(Taken(value)):
+                return await self._known(job, known(job, await self._ledger.meaning(value), self._now()))
+            case Halted():
+                await self._ledger.release(job)
+                return waits(job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=True)
+            case Recalled():
+                await self._ledger.release(job)
+                return None
+            case Stale(why):
+                raise AssertionError(f"a stale session was not replaced: {why}")
+            case verdict:
+                return self._ended(job, verdict, hop, at_most_once=sender.at_most_once)
+
+    async def _known(self, job: Job, fate: Fate | InDoubt | None) -> Fate | None:
+        if not isinstance(fate, InDoubt):
+            return fate
+        sender = await self._senders.of(job.tenant_id, job.head.sender.address.domain)
+        return self._ended(job, Unknown(fate.why), Hop(), at_most_once=sender.at_most_once)
+
+    def _ended(self, job: Job, ending: Ending, hop: Hop, *, at_most_once: bool = False) -> Fate:
+        now, jitter = self._now(), self._jitter()
+        outcome = conclude(job, ending, hop, schedule=self._schedule, at_most_once=at_most_once, now=now, jitter=jitter)
+        return attempted(job, outcome)

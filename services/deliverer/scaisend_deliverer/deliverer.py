@@ -1,0 +1,148 @@
+"""The heart: a job comes in, an attempt is made, its outcome is recorded, what follows is published, the message is acked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import timedelta
+
+from prometheus_client import Counter
+from structlog import get_logger
+
+from scaisend_common.mail.ids import DeliveryId
+from scaisend_common.mail.verdict import Unknown
+from scaisend_common.messages import Job, JobBatch, WhyLater
+from scaisend_common.plumbing.amqp import Ack, Incoming, Retry, Settlement
+from scaisend_common.plumbing.blobs import BlobMissing
+from scaisend_common.plumbing.failpoints import fail_here
+from scaisend_common.plumbing.postgres import DatabaseAway
+from scaisend_common.plumbing.redis import RedisAway
+from scaisend_deliverer.attempt import Attempts
+from scaisend_deliverer.fate import OVERFLOW_SECONDS, Fate, parked, waits
+from scaisend_deliverer.ledger import Ledger
+from scaisend_deliverer.outbox import Outbox
+from scaisend_deliverer.paths import Path, Paths
+from scaisend_deliverer.senders import CannotSign
+from scaisend_deliverer.waiting import End, Waiting
+
+log = get_logger()
+
+SUSPECT = 3  # broker deliveries from which on a message is handled alone: it may be what kills the process
+JOBS = Counter("scaisend_jobs", "Jobs by what became of them in this process", ["what"])
+UNKNOWN = Counter("scaisend_unknown_attempts", "Attempts in doubt")
+
+
+class Deliverer:
+    """`works` tells whether a shard is being worked here. Call `use` with the paths before the first message comes."""
+
+    def __init__(
+        self, attempts: Attempts, ledger: Ledger, outbox: Outbox, *, works: Callable[[int], bool], now: Callable[[], float]
+    ) -> None:
+        self._attempts = attempts
+        self._ledger = ledger
+        self._outbox = outbox
+        self._works = works
+        self._now = now
+        self._jobs: dict[tuple[DeliveryId, int], Waiting] = {}
+        self._alone = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._paths: Paths
+
+    def use(self, paths: Paths) -> None:
+        """Send jobs over these paths."""
+        self._paths = paths
+
+    async def handle(self, incoming: Incoming[JobBatch]) -> Settlement:
+        """Ack a message when all that follows from each of its jobs is confirmed: at that instant their attempts have happened.
+
+        A crash before that brings the message again; its jobs then meet the ledger, and what was concluded is only published again.
+        """
+        async with self._quarantine(incoming):
+            ends = [await end for end in [self._take(job, incoming).end for job in incoming.value.jobs]]
+        fail_here("deliverer.after_publish_before_ack")
+        return Retry(timedelta(0)) if End.PUT_BACK in ends else Ack()
+
+    async def work(self, path: Path, waiting: Waiting) -> None:
+        """Bring one job to its end. A crash before the final dot repeats the attempt, one between dot and record leaves it in doubt."""
+        try:
+            fate = await self._fate(path, waiting)
+        except asyncio.CancelledError:
+            waiting.finish(End.PUT_BACK)
+            return
+        waiting.is_ending = True
+        self._paths.free(path, waiting)
+        await self._settle(waiting, fate)
+
+    async def overflow(self, waiting: Waiting) -> None:
+        """Send a job to wait elsewhere: its path has no room for it."""
+        await self._settle(waiting, waits(waiting.job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=waiting.repeat))
+
+    def _take(self, job: Job, incoming: Incoming[JobBatch]) -> Waiting:
+        """Take a job in, or find it at work already: then this copy of its message only waits for the same end."""
+        key = job.delivery_id, job.attempt
+        waiting = self._jobs.get(key)
+        if waiting is not None:
+            return waiting
+        repeat = incoming.redelivered or job.repeat
+        waiting = self._jobs[key] = Waiting(job, incoming.queue, repeat, self._loop.time(), self._loop.create_future())
+        waiting.end.add_done_callback(lambda _: self._jobs.pop(key))
+        if self._works(job.shard):
+            self._paths.put(waiting)
+        else:
+            waiting.finish(End.PUT_BACK)
+        return waiting
+
+    async def _fate(self, path: Path, waiting: Waiting) -> Fate | None:
+        """Return what becomes of a job. An outage lets it wait; a blob that is gone parks it."""
+        job = waiting.job
+        try:
+            return await self._attempts.earlier(waiting) or await self._attempts.make(path, waiting)
+        except (DatabaseAway, RedisAway, CannotSign) as away:
+            log.warning("job_waits", delivery_id=job.delivery_id, why=f"{type(away).__name__}: {away}")
+            return waits(job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=True)
+        except BlobMissing as missing:
+            return parked(job, waiting.queue, str(missing))
+
+    async def _settle(self, waiting: Waiting, fate: Fate | None) -> None:
+        """Record and publish what follows; then the job is done. None: the job goes back to its queue."""
+        if fate is None:
+            waiting.finish(End.PUT_BACK)
+            return
+        if fate.outcome is not None:
+            fail_here("deliverer.after_250_before_ledger")
+            await self._record(waiting, fate)
+            fail_here("deliverer.after_ledger_before_publish")
+        await self._outbox.add(fate.letter)
+        waiting.finish(End.DONE)
+        JOBS.labels(fate.what).inc()
+
+    async def _record(self, waiting: Waiting, fate: Fate) -> None:
+        """Write the outcome to the ledger. Without the ledger it is published all the same: a crash before the ack leaves it in doubt."""
+        job, outcome = waiting.job, fate.outcome
+        assert outcome is not None
+        if isinstance(outcome.ending, Unknown):
+            UNKNOWN.inc()
+        try:
+            await self._ledger.record(job, outcome)
+        except RedisAway as away:
+            log.warning("outcome_not_recorded", delivery_id=job.delivery_id, attempt=job.attempt, why=str(away))
+        reply = getattr(outcome.ending, "reply", None)
+        log.info(
+            "attempt",
+            delivery_id=job.delivery_id,
+            attempt=job.attempt,
+            path=f"{job.source}|{job.site}",
+            mx=outcome.hop.mx_host,
+            tls=outcome.hop.tls_version,
+            verdict=fate.what,
+            reply=str(reply) if reply is not None else getattr(outcome.ending, "why", ""),
+            next_at=outcome.next_at,
+            ms=outcome.hop.ms,
+        )
+
+    def _quarantine(self, incoming: Incoming[JobBatch]) -> AbstractAsyncContextManager[object]:
+        return self._alone if incoming.failures >= SUSPECT else nullcontext()
+
+    def __repr__(self) -> str:
+        return f"<Deliverer: {len(self._jobs)} jobs>"

@@ -1,0 +1,38 @@
+"""The envelope of a mail, and the commands that say it (RFC 5321 4.1.1.2 and 4.1.1.3, RFC 1870, RFC 6152, RFC 6531). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaisend_deliverer.offer import Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One recipient: the reverse-path names the delivery. `needs_…`: what the mail was composed with."""
+
+    reverse_path: str
+    forward_path: str
+    needs_8bit_mime: bool = False
+    needs_smtp_utf8: bool = False
+
+
+def mail_command(envelope: Envelope, size: int, offer: Offer) -> bytes:
+    """Return MAIL FROM with the parameters that the server offered and the mail needs."""
+    parameters = f" SIZE={size}" if offer.has_size else ""
+    if envelope.needs_8bit_mime and offer.extensions.eight_bit_mime:
+        parameters += " BODY=8BITMIME"
+    if envelope.needs_smtp_utf8 and offer.extensions.smtp_utf8:
+        parameters += " SMTPUTF8"
+    return f"MAIL FROM:<{envelope.reverse_path}>{parameters}\r\n".encode()
+
+
+def rcpt_command(envelope: Envelope) -> bytes:
+    """Return RCPT TO."""
+    return f"RCPT TO:<{envelope.forward_path}>\r\n".encode()
+
+
+def stuffed(wire: bytes) -> bytes:
+    """Return a mail as it goes after 354: leading dots doubled, CRLF at its end, the final dot after it (RFC 5321 4.5.2, 4.1.1.4)."""
+    content = wire.replace(b"\r\n.", b"\r\n..")
+    return b"".join((b"." if content.startswith(b".") else b"", content, b"" if content.endswith(b"\r\n") else b"\r\n", b".\r\n"))

@@ -1,0 +1,206 @@
+"""The ledger of attempts, in Redis: who has an attempt, what became of it, and what must not be sent any more.
+
+    claim:<delivery>:<attempt>   the owner's id for 7 days; then over it the outcome (0x01, MessagePack) for an hour
+    owner:<id>                   lives 15 s, refreshed every 5 while its process does
+    stop:…                       scaisend_common.stops
+    ledger:epoch                 unix time at which this ledger began; missing: it was lost, and its stops are not there yet
+
+Many claims, and many outcomes, travel in one call. A claim without an outcome whose owner is gone is an attempt in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from prometheus_client import Histogram
+from structlog import get_logger
+
+from scaisend_common.mail.suppression import stop_holds
+from scaisend_common.messages import Job, decoder, encode
+from scaisend_common.plumbing.redis import Redis, RedisAway
+from scaisend_common.stops import address_stop, batch_stop, delivery_stop, tenant_stop
+from scaisend_deliverer.batches import Batches
+from scaisend_deliverer.outcome import Outcome
+from scaisend_deliverer.permit import Go, Permit, Stopped, Taken, Unsure
+
+log = get_logger()
+
+CLAIM_SECONDS = 7 * 86400
+OUTCOME_SECONDS = 3600
+OWNER_SECONDS = 15
+REFRESH_SECONDS = 5.0
+HOLDS_SECONDS = 10.0  # after a refresh; five less than others need to take us for dead
+MOST = 200
+CLAIM_LINGER = 0.001  # the first flight to the server takes longer
+RECORD_LINGER = 0.004
+EPOCH = "ledger:epoch"
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5)
+LATENCY = Histogram("scaisend_ledger_seconds", "How long a call to the ledger took", ["call"], buckets=BUCKETS)
+
+# One command for many attempts: redis-py needs 20 to 30 µs for each command, Redis a few for each attempt.
+_CLAIM = """
+local answers = {redis.call('GET', KEYS[1])}
+for i = 2, #KEYS, 5 do
+  local prior = false
+  if not redis.call('SET', KEYS[i], ARGV[1], 'NX', 'EX', ARGV[2]) then prior = redis.call('GET', KEYS[i]) end
+  answers[#answers + 1] = prior
+  for _, stop in ipairs({redis.call('MGET', KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], KEYS[i + 4])}) do
+    for j = 1, 4 do answers[#answers + 1] = stop[j] end
+  end
+end
+return answers
+"""
+_RECORD = "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'EX', ARGV[1]) end"
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+_decode_outcome: Callable[[bytes], Outcome] = decoder(Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Untried:
+    """Nobody has had this attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Somebody who lives has it."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """Somebody may have sent it, and cannot be asked."""
+
+    why: str
+
+
+Earlier = Untried | Held | InDoubt | Outcome
+
+
+def claim_key(job: Job) -> str:
+    """The key of a job's attempt."""
+    return f"claim:{job.delivery_id}:{job.attempt}"
+
+
+def stop_keys(job: Job) -> tuple[str, str, str, str]:
+    """The keys of the stops that may hold for a job: tenant, address, delivery, batch (the delivery again where there is none)."""
+    delivery = delivery_stop(job.delivery_id)
+    batch = batch_stop(job.tenant_id, job.batch_id) if job.batch_id else delivery
+    return tenant_stop(job.tenant_id), address_stop(job.tenant_id, job.rcpt), delivery, batch
+
+
+def permit_of(job: Job, prior: bytes | None, stops: Sequence[bytes | None], *, knows_stops: bool, holds: Callable[[], bool]) -> Permit:
+    """Return what the ledger's answer means: `prior` is what the claim held before, `stops` in the order of `stop_keys`."""
+    if prior is not None:
+        return Taken(prior)
+    tenant, address, delivery, batch = stops
+    if address is not None and not stop_holds(address.decode(), job.head.settings):
+        address = None
+    if reason := next((each for each in (tenant, address, delivery, batch) if each is not None), None):
+        return Stopped(reason.decode())
+    return Go(holds) if knows_stops else Unsure(holds)
+
+
+class Ledger:
+    """`owner` names this process; `run` keeps it alive. Everything raises RedisAway where the ledger cannot be had."""
+
+    def __init__(self, redis: Redis, owner: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._redis = redis
+        self._owner = owner
+        self._clock = clock
+        self._refreshed_at = float("-inf")
+        self._stopped = asyncio.Event()
+        self._claims: Batches[Job, Permit] = Batches(self._claim, most=MOST, linger=CLAIM_LINGER, lanes=2)
+        self._records: Batches[tuple[str, bytes], None] = Batches(self._record, most=MOST, linger=RECORD_LINGER, lanes=2)
+
+    def holds(self) -> bool:
+        """Others surely take this process for alive, and leave alone what it has claimed."""
+        return self._clock() - self._refreshed_at < HOLDS_SECONDS
+
+    def claim(self, job: Job) -> asyncio.Future[Permit]:
+        """Claim the attempt and look whether it is stopped. At that instant nobody else sends it.
+
+        A crash before leaves it untried; one after leaves it in doubt until its outcome is recorded.
+        """
+        return self._claims.add(job)
+
+    def record(self, job: Job, outcome: Outcome) -> asyncio.Future[None]:
+        """Write the outcome over the claim. At that instant the attempt is known: a repeat publishes the outcome and sends nothing."""
+        return self._records.add((claim_key(job), encode(outcome)))
+
+    async def release(self, job: Job) -> None:
+        """Give up a claim of ours for an attempt that was not made."""
+        await self._redis.eval(_RELEASE, 1, claim_key(job), self._owner)
+
+    async def earlier(self, job: Job) -> Earlier:
+        """Return what is known of an attempt that somebody may have had. A lost ledger that was not refilled yet cannot be asked."""
+        value, epoch = cast("list[bytes | None]", await self._redis.mget(claim_key(job), EPOCH))
+        if epoch is None:
+            raise RedisAway("the ledger began anew and was not refilled yet")
+        if value is not None:
+            return await self.meaning(value)
+        if job.routed_at < float(epoch):
+            return InDoubt("the ledger was lost since it was routed")
+        return Untried()
+
+    async def meaning(self, value: bytes) -> Earlier:
+        """Return what the value of a claim says. A claim of our own that nobody here is working on is in doubt as well."""
+        if value[:1] == b"\x01":
+            return _decode_outcome(value)
+        owner = value.decode()
+        if owner != self._owner and await self._redis.exists(f"owner:{owner}"):
+            return Held(owner)
+        return InDoubt("the deliverer that had it is gone")
+
+    async def run(self) -> None:
+        """Keep the owner alive until `stop`."""
+        while not self._stopped.is_set():
+            await self.refresh()
+            try:
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await self._stopped.wait()
+            except TimeoutError:
+                continue
+
+    async def stop(self) -> None:
+        """Write what is left to write; the owner lives on for a few seconds, so that nobody takes its last attempts for abandoned."""
+        await self._records.drained()
+        self._stopped.set()
+
+    async def refresh(self) -> None:
+        """Say that this process lives."""
+        began = self._clock()
+        try:
+            await self._redis.set(f"owner:{self._owner}", "1", ex=OWNER_SECONDS)
+            self._refreshed_at = began
+        except RedisAway as away:
+            log.warning("ledger_away", why=str(away))
+
+    async def _claim(self, jobs: list[Job]) -> list[Permit]:
+        keys = [EPOCH]
+        for job in jobs:
+            keys += (claim_key(job), *stop_keys(job))
+        with LATENCY.labels("claim").time():
+            answer = await self._eval(_CLAIM, keys, self._owner, CLAIM_SECONDS)
+        knows = answer[0] is not None
+        return [
+            permit_of(job, answer[at], answer[at + 1 : at + 5], knows_stops=knows, holds=self.holds)
+            for job, at in zip(jobs, range(1, len(answer), 5), strict=True)
+        ]
+
+    async def _record(self, outcomes: list[tuple[str, bytes]]) -> list[None]:
+        with LATENCY.labels("record").time():
+            await self._eval(_RECORD, [key for key, _ in outcomes], OUTCOME_SECONDS, *(value for _, value in outcomes))
+        return [None] * len(outcomes)
+
+    async def _eval(self, script: str, keys: list[str], *arguments: str | bytes | int) -> list[bytes | None]:
+        answer = self._redis.eval(script, len(keys), *keys, *cast("tuple[str, ...]", arguments))
+        return cast("list[bytes | None]", await cast("Awaitable[object]", answer))
+
+    def __repr__(self) -> str:
+        return f"<Ledger of {self._owner}: {'holds' if self.holds() else 'does not hold'}>"

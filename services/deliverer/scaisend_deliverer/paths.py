@@ -1,0 +1,210 @@
+"""Paths: for each (source, site) the jobs that are ready, the connections, and the pace; and whose turn it is.
+
+Paths take turns, one job at a time, while fewer than `most` attempts are under way in the process. Nothing starts on a shard that is
+not surely ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+
+from prometheus_client import Gauge
+
+from scaisend_common.messages import Job
+from scaisend_deliverer.connections import IDLE_SECONDS, Connections
+from scaisend_deliverer.ready import ReadyQueue
+from scaisend_deliverer.throttle import Pace, usable_connections
+from scaisend_deliverer.waiting import End, Waiting
+
+MOST_READY = 1000  # jobs of one path and stream
+LONGEST_READY = 240.0  # seconds; with an attempt of 15 minutes well below the broker's 30
+SLOW_AFTER = 10.0  # seconds that the next job has waited: such a path keeps only KEPT_WHEN_SLOW, so that it fills no shard's prefetch
+KEPT_WHEN_SLOW = 8
+LAST = 5.0  # seconds for a transaction whose final dot was sent, when its shard is left
+FORGET_AFTER = 300.0  # seconds without a job
+READY = Gauge("scaisend_ready_jobs", "Jobs that wait for a connection")
+UNDER_WAY = Gauge("scaisend_attempts_under_way", "Attempts under way")
+
+
+class Path:
+    """One (source, site)."""
+
+    def __init__(self, source: str, site: str, shard: int, connections: Connections, limit: int, careful_until: float) -> None:
+        self.source = source
+        self.site = site
+        self.shard = shard
+        self.connections = connections
+        self.ready: ReadyQueue[Waiting] = ReadyQueue(MOST_READY)
+        self.pace = Pace(limit)
+        self.running: set[Waiting] = set()
+        self.is_queued = False  # for a turn
+        self.is_slow = False
+        self.used_at = 0.0
+        self._careful_until = careful_until
+        self._clock = asyncio.get_running_loop().time
+
+    def most(self) -> int:
+        """Return how many connections it may have now; few while an earlier owner of the shard may still have some."""
+        return usable_connections(self.pace.limit, is_takeover=self._clock() < self._careful_until, allowed=self.pace.allowed)
+
+    def __repr__(self) -> str:
+        return f"<Path {self.source}|{self.site}: {len(self.ready)} ready, {len(self.running)} running, {self.connections!r}>"
+
+
+class Paths:
+    """`work` brings one job of a path to its end, `overflow` sends one to wait elsewhere; `may_start`: a shard is surely ours."""
+
+    def __init__(
+        self,
+        *,
+        limit: int,
+        most: int,
+        connections: Callable[[], Connections],
+        may_start: Callable[[int], bool],
+        work: Callable[[Path, Waiting], Coroutine[None, None, None]],
+        overflow: Callable[[Waiting], Coroutine[None, None, None]],
+    ) -> None:
+        self._limit = limit
+        self._most = most
+        self._connections = connections
+        self._may_start = may_start
+        self._work = work
+        self._overflow = overflow
+        self._loop = asyncio.get_running_loop()
+        self._paths: dict[tuple[str, str, int], Path] = {}
+        self._turns: deque[Path] = deque()
+        self._under_way = 0
+        self._takeover_until: dict[int, float] = {}
+        self._overflowing: set[asyncio.Task[None]] = set()
+        self._stopped = asyncio.Event()
+
+    def put(self, waiting: Waiting) -> None:
+        """Take a job in. What has no room goes elsewhere."""
+        path = self._path_of(waiting.job)
+        path.used_at = waiting.since
+        READY.inc()
+        displaced = path.ready.put(waiting.job.stream, waiting.job.tenant_id, waiting)
+        if displaced is not None:
+            self._send_elsewhere([displaced])
+        elif path.is_slow:
+            self._send_elsewhere(path.ready.trim(KEPT_WHEN_SLOW))
+        self._queue(path)
+        self._start()
+
+    def take_over(self, shard: int, seconds: float) -> None:
+        """Go carefully on a shard for so long: its earlier owner may still have connections."""
+        self._takeover_until[shard] = self._loop.time() + seconds
+
+    async def leave(self, shards: Iterable[int], patience: float) -> bool:
+        """Give up shards: put back what waits, let attempts end, close connections.
+
+        After `patience` seconds what cannot have arrived yet is taken back. False: some transactions still wait for the reply to their dot.
+        """
+        leaving = set(shards)
+        paths = [path for path in self._paths.values() if path.shard in leaving]
+        for path in paths:
+            for waiting in path.ready.take_where(lambda _: True):
+                READY.dec()
+                waiting.finish(End.PUT_BACK)
+        await self._ended(paths, patience)
+        for path in paths:
+            for waiting in path.running:
+                waiting.recall()
+        await self._ended(paths, LAST)
+        await asyncio.gather(*(path.connections.closed() for path in paths))
+        for path in paths:
+            self._paths.pop((path.source, path.site, path.shard), None)
+        for shard in leaving:
+            self._takeover_until.pop(shard, None)
+        return not any(path.running for path in paths)
+
+    async def run(self) -> None:
+        """Look after the paths each second until `stop`."""
+        while not self._stopped.is_set():
+            self.sweep()
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._stopped.wait()
+            except TimeoutError:
+                continue
+
+    async def stop(self) -> None:
+        """End `run`; everything was left before."""
+        self._stopped.set()
+        while self._overflowing:
+            await asyncio.wait(self._overflowing)
+
+    def sweep(self) -> None:
+        """Close what is idle, send elsewhere what waits too long, forget what is not used; give everybody a turn."""
+        now = self._loop.time()
+        for key, path in list(self._paths.items()):
+            path.connections.close_idle(now - IDLE_SECONDS)
+            self._relieve(path, now)
+            if not path.running and not path.ready and not path.connections.open and now - path.used_at > FORGET_AFTER:
+                del self._paths[key]
+            self._queue(path)
+        self._start()
+
+    def _relieve(self, path: Path, now: float) -> None:
+        self._send_elsewhere(path.ready.take_where(lambda waiting: now - waiting.since > LONGEST_READY))
+        path.is_slow = any(now - waiting.since > SLOW_AFTER for waiting in path.ready.next_ones())
+        if path.is_slow:
+            self._send_elsewhere(path.ready.trim(KEPT_WHEN_SLOW))
+
+    def _path_of(self, job: Job) -> Path:
+        key = job.source, job.site, job.shard
+        path = self._paths.get(key)
+        if path is None:
+            careful_until = self._takeover_until.get(job.shard, 0.0)
+            path = self._paths[key] = Path(*key, self._connections(), self._limit, careful_until)
+        return path
+
+    def _queue(self, path: Path) -> None:
+        if path.ready and not path.is_queued:
+            path.is_queued = True
+            self._turns.append(path)
+
+    def _start(self) -> None:
+        """Start attempts, path by path in turn, as long as there is room for one."""
+        while self._turns and self._under_way < self._most:
+            path = self._turns.popleft()
+            path.is_queued = False
+            if len(path.running) < path.most() and self._may_start(path.shard) and (waiting := path.ready.pop()) is not None:
+                self._run(path, waiting)
+                self._queue(path)  # one that may not start is queued again at its next end, or by the sweep
+
+    def _run(self, path: Path, waiting: Waiting) -> None:
+        READY.dec()
+        UNDER_WAY.inc()
+        self._under_way += 1
+        path.running.add(waiting)
+        waiting.task = asyncio.create_task(self._work(path, waiting))
+        waiting.task.add_done_callback(lambda _: self.free(path, waiting))
+
+    def free(self, path: Path, waiting: Waiting) -> None:
+        """The job needs its path no more: somebody else's turn. What follows from its attempt is still to be written."""
+        if waiting not in path.running:
+            return
+        UNDER_WAY.dec()
+        self._under_way -= 1
+        path.running.discard(waiting)
+        path.used_at = self._loop.time()
+        self._queue(path)
+        self._start()
+
+    def _send_elsewhere(self, jobs: list[Waiting]) -> None:
+        for waiting in jobs:
+            READY.dec()
+            task = asyncio.create_task(self._overflow(waiting))
+            self._overflowing.add(task)
+            task.add_done_callback(self._overflowing.discard)
+
+    async def _ended(self, paths: list[Path], patience: float) -> None:
+        running = [waiting.task for path in paths for waiting in path.running if waiting.task is not None]
+        if running:
+            await asyncio.wait(running, timeout=patience)
+
+    def __repr__(self) -> str:
+        return f"<Paths: {len(self._paths)}, {self._under_way} attempts under way>"
