@@ -20,6 +20,7 @@ from scaisend_common.plumbing.amqp import Publisher, Refused, Unavailable, Unrou
 from scaisend_common.plumbing.postgres import DatabaseAway, open_pool
 from scaisend_common.plumbing.service import Loop, Readiness, main, run
 from scaisend_common.plumbing.settings import load
+from scaisend_common.schema.migrate import wait_for_schema
 from scaisend_common.topology import Topology
 
 NAME = "bounce-inbound"
@@ -57,6 +58,7 @@ async def serve(settings: Settings) -> None:
                 "postgres": lambda: Readiness.READY if pool.is_ready else Readiness.DEGRADED,
             },
             grace=timedelta(seconds=settings.grace_seconds),
+            first=[lambda: wait_for_schema(pool)],
         )
 
 

@@ -10,6 +10,7 @@ STANDARDS contract sections 10 to 12 (payload, signature), reliability S6 (SSRF)
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from scaisend_common.messages import Control, Flush, decode_control, decode_events
@@ -17,6 +18,7 @@ from scaisend_common.plumbing.amqp import Consumer, ControlListener, Refused, Un
 from scaisend_common.plumbing.postgres import DatabaseAway, open_pool
 from scaisend_common.plumbing.service import Loop, Readiness, main, run
 from scaisend_common.plumbing.settings import load
+from scaisend_common.schema.migrate import wait_for_schema
 from scaisend_common.topology import CONTROL, webhook_queue
 from scaisend_webhook_fanout import store
 from scaisend_webhook_fanout.endpoint import Endpoints
@@ -41,7 +43,9 @@ async def serve(settings: Settings) -> None:
         consumer = Consumer(
             settings.amqp_url, queues, decode_events, fanout.handle, name=NAME, prefetch=settings.webhook_prefetch, outages=OUTAGES
         )
-        control = ControlListener(settings.amqp_url, CONTROL, decode_control, _flushing(endpoints), name=NAME)
+        control = ControlListener(
+            settings.amqp_url, CONTROL, decode_control, _flushing(endpoints), name=NAME, connected=endpoints.forget_all
+        )
         retries = Retries(fanout.retry_due)
         await run(
             NAME,
@@ -57,10 +61,11 @@ async def serve(settings: Settings) -> None:
                 "postgres": lambda: Readiness.READY if pool.is_ready else Readiness.NOT_READY,
             },
             grace=timedelta(seconds=settings.grace_seconds),
+            first=[lambda: wait_for_schema(pool)],
         )
 
 
-def _flushing(endpoints: Endpoints):  # type: ignore[no-untyped-def]
+def _flushing(endpoints: Endpoints) -> Callable[[Control], Awaitable[None]]:
     async def flush(message: Control) -> None:
         if isinstance(message, Flush):
             endpoints.forget(message.tenant_id)

@@ -41,3 +41,7 @@ class Endpoints:
     def forget(self, tenant_id: str) -> None:
         """Read the tenant's endpoints anew next time."""
         self._known.pop(tenant_id, None)
+
+    async def forget_all(self) -> None:
+        """Read everything anew: what was said on `control` meanwhile is lost."""
+        self._known.clear()
