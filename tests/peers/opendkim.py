@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email import message_from_bytes
 from pathlib import Path
-from signal import SIGKILL
 
 from tests.peers.program import path_of, running
 
@@ -29,6 +28,7 @@ Background no
 AuthservID mx.test
 AlwaysAddARHeader yes
 ResolverConfiguration {folder}/unbound.conf
+UserID nobody
 RequireSafeKeys no
 InternalHosts 192.0.2.1
 """
@@ -67,7 +67,7 @@ class OpenDkim:
         try:
             command = (path_of("opendkim"), "-f", "-x", str(folder / "conf"))
             # SIGTERM takes libmilter five seconds, and there is nothing to save
-            with running(*command, output=folder / "out", ready=lambda: _listens(port), user="nobody", ends_by=SIGKILL):
+            with running(*command, output=folder / "out", ready=lambda: _listens(port), ends_by="KILL"):
                 yield OpenDkim(f"127.0.0.1:{port}", folder)
         finally:
             shutil.rmtree(folder)

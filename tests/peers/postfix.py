@@ -122,7 +122,7 @@ class Postfix:
         try:
             _write(folder, domain, address, port, bounces_to, milter)
             postfix = Postfix(address, port, folder)
-            with running(_master(folder / "conf"), "-c", str(folder / "conf"), "-d", output=folder / "out", ready=postfix.listens):
+            with running(_master(folder / "conf"), "-c", str(folder / "conf"), "-s", output=folder / "out", ready=postfix.listens):
                 yield postfix
         finally:
             shutil.rmtree(folder)

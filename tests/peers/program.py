@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGTERM, Signals
 
 SBIN = "/usr/sbin:/usr/local/sbin:/usr/bin"
 
@@ -40,18 +38,23 @@ def await_true(holds: Callable[[], bool], what: str, seconds: float = 20) -> Non
         time.sleep(0.02)
 
 
-@contextmanager
-def running(*command: str, output: Path, ready: Callable[[], bool], user: str = "root", ends_by: Signals = SIGTERM) -> Iterator[None]:
-    """Run a program in a session of its own while the block does; it ends with the thread that started it, however that ends.
+# The program ends with the thread that started it, however that ends. A shell passes the signal on, for
+# programs that change their user would not get it: Linux forgets PR_SET_PDEATHSIG then.
+_GUARD = """
+signal=$1; shift
+"$@" & child=$!
+trap 'kill -$signal $child' TERM
+while kill -0 $child 2>/dev/null; do wait $child; status=$?; done
+exit $status
+"""
 
-    Raises RuntimeError when it ends too early, TimeoutError when it does not get `ready`, with its `output`.
-    """
-    ids = pwd.getpwnam(user)
-    guard = ["setpriv", f"--reuid={ids.pw_uid}", f"--regid={ids.pw_gid}", "--clear-groups", "--pdeathsig=TERM", "--"]
+
+@contextmanager
+def running(*command: str, output: Path, ready: Callable[[], bool], ends_by: str = "TERM") -> Iterator[None]:
+    """Run a program while the block does. Raises RuntimeError when it ends too early, TimeoutError when it does not get `ready`."""
+    guard = ["setpriv", "--pdeathsig=TERM", "sh", "-c", _GUARD, "guard", ends_by]
     with output.open("wb") as out:
-        process = subprocess.Popen(
-            [*guard, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        process = subprocess.Popen([*guard, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
     try:
         try:
             await_true(lambda: process.poll() is not None or ready(), "it is not ready in time")
@@ -61,7 +64,7 @@ def running(*command: str, output: Path, ready: Callable[[], bool], user: str = 
             raise RuntimeError(f"{command[0]} ended with {process.returncode}: {output.read_text()}")
         yield
     finally:
-        process.send_signal(ends_by)
+        process.terminate()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
