@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from tests.common.plumbing.amqp.conftest import Broker, Relay, eventually, running
 
 from scaisend_common.plumbing.amqp import Ack, Consumer, Incoming, Park, Retry, Settlement
@@ -100,6 +101,19 @@ async def test_parked_is_put_aside_with_why_its_body_and_its_headers(broker: Bro
         message = await broker.get("q.parked")
     assert (message.body, message.headers["x-parked-why"], message.headers["x-own"]) == (b"bad", "cannot be", "kept")
     assert "x-delivery-count" not in message.headers or message.headers["x-delivery-count"] == 0
+    assert await broker.is_empty("q")
+
+
+async def test_whatever_the_reason_and_the_headers_are_it_is_parked(broker: Broker) -> None:
+    await broker.queue("q")
+    await broker.put("q", b"odd")
+    await broker.put("q", b"big", headers={"x-own": "y" * 130_000})
+    desk = Desk(odd=Park("\ud800" * 5), big=Park("z" * 5000))
+    async with running(consumer(broker.url, desk)):
+        parked = {message.body: message.headers for message in [await broker.get("q.parked") for _ in range(2)]}
+    assert parked[b"odd"]["x-parked-why"] == "?????"
+    assert parked[b"big"]["x-parked-why"] == "z" * 2000
+    assert "x-own" not in parked[b"big"], "it would not have fitted into a frame beside the reason"
     assert await broker.is_empty("q")
 
 
@@ -328,6 +342,12 @@ async def test_a_queue_that_is_deleted_is_consumed_again_when_it_is_back(broker:
         await eventually(lambda: it.is_ready)
         await broker.put("q", b"back")
         await eventually(lambda: desk.values == ["back"])
+
+
+def test_a_prefetch_that_quorum_queues_refuse_is_refused() -> None:
+    for prefetch in (0, 2001):
+        with pytest.raises(ValueError, match="prefetch"):
+            consumer("amqp://nowhere", Desk(), prefetch=prefetch)
 
 
 async def test_stopping_without_a_broker_ends(free_port: Callable[[], int]) -> None:

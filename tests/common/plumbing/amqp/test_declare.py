@@ -69,7 +69,7 @@ async def test_an_exchange_of_another_kind_is_named(broker: Broker) -> None:
 
 
 async def test_a_queue_that_gives_no_message_fails_the_declaration(broker: Broker) -> None:
-    swallows = Queue("hole", "mail", "h", {"x-queue-type": "quorum", "x-message-ttl": 0})
+    swallows = Queue("hole", "mail", "h", {"x-queue-type": "classic", "x-message-ttl": 0})  # drops at once what nobody consumes
     with pytest.raises(DeclarationFailed, match="queue hole takes or gives no message"):
         await declare(broker.url, EXCHANGES, [swallows, *QUEUES], settle=NOW, patience=timedelta(seconds=0.5))
 

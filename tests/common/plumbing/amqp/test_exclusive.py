@@ -28,6 +28,14 @@ async def test_of_many_that_want_it_at_once_one_gets_it(broker: Broker) -> None:
             assert sum(await asyncio.gather(*(each.acquire(f"own.{n}") for each in (a, b, c)))) == 1
 
 
+async def test_asking_twice_at_once_is_asking_once(broker: Broker) -> None:
+    async with ExclusiveQueues(broker.url, "a") as a, ExclusiveQueues(broker.url, "b") as b:
+        await eventually(lambda: a.is_ready and b.is_ready)
+        assert all(await asyncio.gather(a.acquire("own.1"), a.acquire("own.1")))
+        await a.release("own.1")
+        assert await b.acquire("own.1")
+
+
 async def test_leaving_gives_everything_up(broker: Broker) -> None:
     async with ExclusiveQueues(broker.url, "b") as b:
         async with ExclusiveQueues(broker.url, "a") as a:

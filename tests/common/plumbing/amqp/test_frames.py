@@ -11,7 +11,7 @@ from pamqp.header import ContentHeader
 
 from scaisend_common.plumbing.amqp import frames
 from scaisend_common.plumbing.amqp.fields import Malformed
-from scaisend_common.plumbing.amqp.methods import body_size_of, headers_of, message_id_of, persistent_properties
+from scaisend_common.plumbing.amqp.methods import body_size_of, headers_of, message_id_of, persistent_properties, with_message_id
 
 _frames = st.lists(st.tuples(st.sampled_from([1, 2, 3, 8]), st.integers(0, 2047), st.binary(max_size=200)), max_size=8)
 
@@ -54,7 +54,7 @@ def test_a_frame_without_its_end_is_refused() -> None:
 
 @given(st.binary(max_size=40_000), st.integers(4096, 9000), st.integers(1, 2047))
 def test_a_body_is_split_at_frame_max_and_another_client_reads_it(body: bytes, frame_max: int, channel: int) -> None:
-    properties = persistent_properties("text/plain", headers={"a": "b"}, message_id=b"17")
+    properties = with_message_id(persistent_properties("text/plain", {"a": "b"}), 17)
     wire = b"".join(frames.content_frames(channel, properties, body, frame_max))
     bodies = []
     header = None
@@ -79,7 +79,7 @@ def test_a_body_is_split_at_frame_max_and_another_client_reads_it(body: bytes, f
 
 
 def test_headers_that_do_not_fit_into_a_frame_are_refused() -> None:
-    properties = persistent_properties("text/plain", headers={"a": "b" * 5000}, message_id=b"1")
+    properties = with_message_id(persistent_properties("text/plain", {"a": "b" * 5000}), 1)
     with pytest.raises(ValueError, match="do not fit"):
         frames.content_frames(1, properties, b"", 4096)
 

@@ -54,7 +54,7 @@ _tags = st.integers(0, 2**63 - 1)
 @given(_short, _tags, st.booleans(), _short, _short)
 def test_deliver_is_read_as_another_client_writes_it(consumer_tag: str, tag: int, redelivered: bool, exchange: str, key: str) -> None:
     theirs = commands.Basic.Deliver(consumer_tag, tag, redelivered, exchange, key)
-    assert methods.deliver_of(theirs.index.to_bytes(4) + theirs.marshal()) == methods.Delivered(tag, redelivered)
+    assert methods.deliver_of(theirs.index.to_bytes(4) + theirs.marshal()) == (tag, redelivered)
 
 
 @given(_tags, st.booleans())

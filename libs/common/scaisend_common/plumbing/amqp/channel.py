@@ -10,6 +10,8 @@ from scaisend_common.plumbing.amqp import frames, methods
 from scaisend_common.plumbing.amqp.fields import Malformed
 from scaisend_common.plumbing.amqp.settlement import Unavailable
 
+CALL_TIMEOUT = 15.0  # seconds; a quorum queue may elect a leader meanwhile
+
 
 class ChannelClosed(Exception):
     """The broker closed a channel: `code` is AMQP's (404 no such queue, 405 locked, 406 precondition), `text` its reason."""
@@ -25,11 +27,14 @@ class Wire(Protocol):
 
     frame_max: int
 
-    def write(self, data: bytes) -> None:
+    def write(self, *data: bytes) -> None:
         """Send with what else this tick has to send."""
 
     def forget(self, number: int) -> None:
         """The channel is closed; its number may be used again."""
+
+    def abort(self, why: str) -> None:
+        """End the connection at once."""
 
 
 class Channel:
@@ -68,9 +73,11 @@ class Channel:
             self._reply = reply, future
             self.send(payload)
             try:
-                await asyncio.wait((future, self.ended), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((future, self.ended), timeout=CALL_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._reply = None
+            if not future.done() and not self.ended.done():  # what the broker makes of the channel is unknown from here on
+                self._wire.abort(f"no answer from the broker within {CALL_TIMEOUT:.0f} s")
             if not future.done():
                 self._raise_if_ended()
             return future.result()

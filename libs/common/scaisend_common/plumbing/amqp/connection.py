@@ -109,11 +109,11 @@ class Connection(asyncio.Protocol):
         await channel.call(methods.open_channel(), methods.CHANNEL_OPEN_OK)
         return channel
 
-    def write(self, data: bytes) -> None:
+    def write(self, *data: bytes) -> None:
         """Send, with everything else that this turn of the loop has to send."""
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(data)
+        self._out += data
 
     def forget(self, number: int) -> None:
         """The channel's number may be used again."""

@@ -109,10 +109,11 @@ class Consumer(Generic[T]):
             self._waiting.append(delivery)
 
     def _start_waiting(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting and not self._settler.pause.is_on:
             delivery = self._waiting.popleft()
             if delivery.is_live:
-                task = asyncio.create_task(self._work(delivery))
+                task = loop.create_task(self._work(delivery))
                 self._running[delivery.queue].add(task)
                 task.add_done_callback(partial(self._on_end, delivery))
 

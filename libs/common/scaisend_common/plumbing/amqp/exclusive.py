@@ -41,6 +41,7 @@ class ExclusiveQueues:
         self._heartbeat = heartbeat
         self._on_lost = lost
         self._held: dict[str, Channel] = {}
+        self._acquiring = asyncio.Lock()
         self._connection: Connection | None = None
         self._link: asyncio.Task[None] | None = None
 
@@ -62,7 +63,8 @@ class ExclusiveQueues:
     @property
     def is_fresh(self) -> bool:
         """The broker was heard within one heartbeat interval, so what is held is surely held."""
-        return self.is_ready and time.monotonic() - self.last_heard < self._heartbeat
+        connection = self._connection
+        return connection is not None and connection.is_open and time.monotonic() - connection.last_heard < connection.heartbeat
 
     @property
     def last_heard(self) -> float:
@@ -75,11 +77,13 @@ class ExclusiveQueues:
 
     async def acquire(self, queue: str) -> bool:
         """Declare the queue as ours; False when it is somebody else's, or without a connection. Holding it already is True."""
+        async with self._acquiring:
+            return queue in self._held or await self._acquire(queue)
+
+    async def _acquire(self, queue: str) -> bool:
         connection = self._connection
         if connection is None:
             return False
-        if queue in self._held:
-            return True
         try:
             channel = await connection.channel()
             await channel.call(methods.queue_declare(queue, exclusive=True, auto_delete=False), methods.QUEUE_DECLARE_OK)

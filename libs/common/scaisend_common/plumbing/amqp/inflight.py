@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from prometheus_client import Counter
+
 from scaisend_common.plumbing.amqp.settlement import Refused, Unavailable
+
+_failures = Counter("scaisend_publish_failures_total", "Messages handed to the broker that it did not confirm", ["exchange", "why"])
 
 
 class InFlight:
@@ -45,7 +49,7 @@ class InFlight:
         waiting = self._waiting
         if not multiple:
             if (entry := waiting.pop(tag, None)) is not None:
-                _settle(entry[0], taken)
+                _settle(entry[0], entry[2], taken)
             return
         tags = []
         for each in waiting:
@@ -53,20 +57,20 @@ class InFlight:
                 break
             tags.append(each)
         for each in tags:
-            _settle(waiting.pop(each)[0], taken)
+            future, _, exchange = waiting.pop(each)
+            _settle(future, exchange, taken)
 
     def fail(self, tag: int, why: Exception) -> None:
         """Fail one."""
         entry = self._waiting.pop(tag, None)
-        if entry is not None and not entry[0].done():
-            entry[0].set_exception(why)
+        if entry is not None:
+            _fail(entry[0], entry[2], why)
 
     def fail_all(self, why: Callable[[str], Exception]) -> None:
         """Fail all that wait; `why` is asked with each one's exchange."""
         waiting, self._waiting = self._waiting, {}
         for future, _, exchange in waiting.values():
-            if not future.done():
-                future.set_exception(why(exchange))
+            _fail(future, exchange, why(exchange))
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -87,10 +91,14 @@ class InFlight:
             self.fail(tag, Unavailable(f"no confirm within {self._timeout:g} s"))
 
 
-def _settle(future: asyncio.Future[None], taken: bool) -> None:
-    if future.done():  # its caller stopped waiting
-        return
-    if taken:
+def _settle(future: asyncio.Future[None], exchange: str, taken: bool) -> None:
+    if not taken:
+        _fail(future, exchange, Refused("the broker refused the message: a bound of its queue is reached"))
+    elif not future.done():  # else its caller stopped waiting
         future.set_result(None)
-    else:
-        future.set_exception(Refused("the broker refused the message: a bound of its queue is reached"))
+
+
+def _fail(future: asyncio.Future[None], exchange: str, why: Exception) -> None:
+    _failures.labels(exchange, type(why).__name__).inc()
+    if not future.done():
+        future.set_exception(why)

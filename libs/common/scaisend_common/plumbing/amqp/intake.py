@@ -13,6 +13,8 @@ from scaisend_common.plumbing.amqp.link import keep_connected
 from scaisend_common.plumbing.amqp.subscription import Subscription
 from scaisend_common.plumbing.amqp.url import parse_url
 
+PREFETCH_MOST = 2000  # what quorum queues allow
+
 log = structlog.get_logger()
 
 
@@ -20,6 +22,8 @@ class Intake:
     """`deliver` gets every delivery of every queue."""
 
     def __init__(self, url: str, queues: Sequence[str], *, name: str, prefetch: int, deliver: Callable[[Delivery], None]) -> None:
+        if not 1 <= prefetch <= PREFETCH_MOST:
+            raise ValueError(f"a prefetch is 1 to {PREFETCH_MOST}, not {prefetch}")
         self._broker = parse_url(url)
         self._name = name
         self._prefetch = prefetch

@@ -7,7 +7,6 @@ its class and number in one integer, `class << 16 | number`.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from scaisend_common.plumbing.amqp.fields import (
     FieldValue,
@@ -172,18 +171,10 @@ def publish(exchange: str, key: str, *, mandatory: bool) -> bytes:
     return _ID.pack(BASIC_PUBLISH) + b"\x00\x00" + short_string(exchange) + short_string(key) + bytes((mandatory,))
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The arguments of basic.deliver that anybody asks for."""
-
-    tag: int
-    redelivered: bool
-
-
-def deliver_of(payload: bytes) -> Delivered:
-    """Decode basic.deliver."""
-    at = 5 + payload[4]
-    return Delivered(int.from_bytes(payload[at : at + 8]), payload[at + 8] != 0)
+def deliver_of(payload: bytes) -> tuple[int, bool]:
+    """Decode basic.deliver: delivery tag, redelivered."""
+    _, tag, redelivered = _TAG.unpack_from(payload, payload[4] + 1)
+    return tag, redelivered != 0
 
 
 def return_of(payload: bytes) -> tuple[int, str]:
@@ -191,11 +182,17 @@ def return_of(payload: bytes) -> tuple[int, str]:
     return close_of(payload)
 
 
-def persistent_properties(content_type: str, *, headers: Table | None, message_id: bytes) -> bytes:
-    """Encode the properties of a persistent message."""
+def persistent_properties(content_type: str, headers: Table | None = None) -> bytes:
+    """Encode the properties of a persistent message up to its message-id, which `with_message_id` adds."""
     flags = _HAS_CONTENT_TYPE | _HAS_DELIVERY_MODE | _HAS_MESSAGE_ID | (_HAS_HEADERS if headers else 0)
     table = encode_table(headers) if headers else b""
-    return flags.to_bytes(2) + short_string(content_type) + table + _PERSISTENT + bytes((len(message_id),)) + message_id
+    return flags.to_bytes(2) + short_string(content_type) + table + _PERSISTENT
+
+
+def with_message_id(properties: bytes, number: int) -> bytes:
+    """Complete the properties with a number as message-id."""
+    message_id = b"%d" % number
+    return b"%b%c%b" % (properties, len(message_id), message_id)
 
 
 def body_size_of(header: bytes) -> int:

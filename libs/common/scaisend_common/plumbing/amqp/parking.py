@@ -32,8 +32,13 @@ class Parking:
         A crash before the ack that follows parks it twice; it is never lost.
         """
         await self._open()
-        headers = {name: value for name, value in delivery.headers().items() if name != DELIVERY_COUNT}
-        await self._publisher.publish(self._exchange, delivery.queue, delivery.body, headers=headers | {WHY: why[:WHY_MOST]})
+        own = {name: value for name, value in delivery.headers().items() if name != DELIVERY_COUNT}
+        reason = {WHY: why[:WHY_MOST].encode(errors="replace").decode()}
+        try:
+            parked = self._publisher.publish_nowait(self._exchange, delivery.queue, delivery.body, headers=own | reason)
+        except ValueError:  # the headers and the reason together fit into no frame
+            parked = self._publisher.publish_nowait(self._exchange, delivery.queue, delivery.body, headers=reason)
+        await parked
         _parked.labels(delivery.queue).inc()
         log.error("parked", queue=delivery.queue, why=why, size=len(delivery.body), failures=delivery.failures)
 

@@ -44,6 +44,7 @@ class Publisher:
         self._name = name
         self._timeout = timeout.total_seconds()
         self._content_type = content_type
+        self._bare_properties = methods.persistent_properties(content_type)
         self._body_most = body_most
         self._in_flight = InFlight(self._timeout)
         self._connection: Connection | None = None
@@ -95,9 +96,9 @@ class Publisher:
             raise ValueError(f"a message of {len(body)} bytes, and the broker takes up to {self._body_most}")
         route = self._routes.get((exchange, key, mandatory)) or self._route(exchange, key, mandatory)
         tag = self._in_flight.next_tag()
-        properties = methods.persistent_properties(self._content_type, headers=headers, message_id=b"%d" % tag)
-        pieces = content_frames(channel.number, properties, body, connection.frame_max)
-        connection.write(b"".join((method_frame(channel.number, route), *pieces)))
+        properties = methods.persistent_properties(self._content_type, headers) if headers else self._bare_properties
+        content = content_frames(channel.number, methods.with_message_id(properties, tag), body, connection.frame_max)
+        connection.write(method_frame(channel.number, route), *content)
         return self._in_flight.add(tag, exchange)
 
     @property

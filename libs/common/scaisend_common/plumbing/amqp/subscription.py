@@ -139,8 +139,8 @@ class Subscription:
     def _on_content(self, _method: int, payload: bytes, header: bytes, body: bytes) -> None:
         lane = self._lane
         assert lane is not None
-        deliver = methods.deliver_of(payload)
-        delivery = Delivery(lane, self.queue, deliver.tag, deliver.redelivered, header, body, time.monotonic())
+        tag, redelivered = methods.deliver_of(payload)
+        delivery = Delivery(lane, self.queue, tag, redelivered, header, body, time.monotonic())
         if not self._is_consuming:
             self._giving_back.append(delivery)
         else:
@@ -168,6 +168,7 @@ class _Lane:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self._acks = Acks()
+        self._loop = asyncio.get_running_loop()
 
     @property
     def is_live(self) -> bool:
@@ -175,7 +176,7 @@ class _Lane:
 
     def finish(self, tag: int) -> None:
         if self._acks.finish(tag):
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
 
     def requeue(self, tag: int) -> None:
         self._acks.requeued(tag)
