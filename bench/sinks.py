@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from time import perf_counter, sleep
-from typing import Any
+from typing import Any, cast
 
 SITES = ("127.0.10.1", "127.0.10.2", "127.0.10.3", "127.0.10.4")
 STAMP = "127.0.10.9"
@@ -129,7 +129,7 @@ class _Stamping(asyncio.Protocol):
         self._recipient = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         self._transport = transport
         transport.write(b"220 stamp.test ESMTP\r\n")
 

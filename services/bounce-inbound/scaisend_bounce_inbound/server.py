@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from structlog import get_logger
@@ -140,7 +141,7 @@ class _Connection(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         if not self._door.admit(self, peer[0] if peer else ""):
-            assert isinstance(transport, asyncio.Transport)
+            transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
             transport.write(b"421 4.7.0 Too many connections\r\n")
             transport.close()
             return

@@ -10,6 +10,7 @@ import ssl
 from collections import deque
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import cast
 
 from scaisend_common.mail.reply import Malformed, Reply, parse_reply
 from scaisend_deliverer.reply_lines import Lines, ReplyLines, TooLong
@@ -127,7 +128,7 @@ class Dialogue(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
