@@ -10,6 +10,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.sandbox.client import until
+from yarl import URL
 
 from sandbox import Sandbox
 
@@ -47,6 +48,9 @@ async def test_the_json_inbox_shows_a_mail(internet: Sandbox, http: aiohttp.Clie
     assert (shown["envelope"]["from"], shown["envelope"]["to"]) == ("b.1@rp.demo.test", ["ok@plain.test"])
     assert await (await http.get(f"/messages/{shown['id']}/raw")).read() == MAIL
     assert len(await (await http.get("/messages")).json()) == 2
+    await send(internet, MAIL, to="ok+tag@plain.test")
+    for query in ("ok+tag@plain.test", "ok%2Btag@plain.test"):
+        assert len(await (await http.get(URL(f"/messages?to={query}", encoded=True))).json()) == 1
     assert (await http.get("/messages/99/raw")).status == 404
 
 

@@ -151,7 +151,8 @@ async def test_the_receipts_tell_connections_mails_and_refusals(internet: Sandbo
         await peer.say(MAIL + b".\r\n")
         await peer.say(b"MAIL FROM:<a@demo.test>\r\nRCPT TO:<block@d1.s0.sites.test>\r\n", 2)
         lines = read(receipts)
-    assert [line["what"] for line in lines] == ["open", "open", "mail", "refused"]
+    assert [line["what"] for line in lines] == ["start", "open", "open", "mail", "refused"]
+    lines = lines[1:]
     assert {line["site"] for line in lines} == {"s0.sites.test"}
     assert (lines[2]["rcpt"], lines[2]["message_id"], lines[2]["from"]) == ("ok@d1.s0.sites.test", "<1@demo.test>", "a@demo.test")
     assert lines[3]["verdict"].startswith("554")

@@ -1,5 +1,6 @@
 """The receipts: an append-only file of JSON lines that says what every MX host saw, for a checker that trusts no service.
 
+    {"what": "start", "at": 1770000000.0}      sessions count from 1 again, and those open before are gone
     {"what": "open", "at": 1770000000.1, "session": "7", "site": "tls.test", "mx": "mx.tls.test", "address": "127.25.1.1",
      "peer": "127.0.0.1:4711"}
     {"what": "mail", "at": …, "session": "7", "site": …, "mx": …, "address": …, "from": "b.…@rp.demo.test", "rcpt": "ok@tls.test",
@@ -43,6 +44,7 @@ class Receipts:
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) if file else None
         self.sites: dict[str, SiteCount] = {}
         self.verdicts: Counter[str] = Counter()
+        self._write([{"what": "start", "at": time.time()}])
 
     def close(self) -> None:
         """Close the file."""

@@ -22,8 +22,7 @@ def fault(wire: bytes, *, eight_bit: bool, smtputf8: bool) -> str | None:
             return "550 5.6.1 8-bit content without BODY=8BITMIME"
         if not smtputf8 and not wire.partition(b"\r\n\r\n")[0].isascii():
             return "550 5.6.7 8-bit headers without SMTPUTF8"
-    # one octet more is allowed for a stuffed dot
-    if any(len(line) > LONGEST_LINE and len(line) - line.startswith(b".") > LONGEST_LINE for line in wire.split(b"\r\n")):
+    if max(map(len, wire.split(b"\r\n"))) > LONGEST_LINE and _has_long_line(wire):
         return "550 5.6.0 A line is longer than 998 octets"
     return None
 
@@ -31,3 +30,8 @@ def fault(wire: bytes, *, eight_bit: bool, smtputf8: bool) -> str | None:
 def unstuff(wire: bytes) -> bytes:
     """Return the mail: content without the transparency dots (RFC 5321 4.5.2)."""
     return (wire[1:] if wire.startswith(b".") else wire).replace(b"\r\n..", b"\r\n.")
+
+
+def _has_long_line(wire: bytes) -> bool:
+    """Whether a line is too long without the dot that it was stuffed with."""
+    return any(len(line) - line.startswith(b".") > LONGEST_LINE for line in wire.split(b"\r\n"))
