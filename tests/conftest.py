@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from scaisend_common.schema.migrate import migrate
 from scaisend_common.topology import EXCHANGES, Topology
 
 TEMPLATE = "template_scaisend"
+TOOLS = str(Path(__file__).parents[1] / "tools")
 
 
 @dataclass(frozen=True)
@@ -66,30 +68,43 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Shared:
-    """Start the servers, or wait until another worker has."""
+def place() -> Path:
+    """The run's folder, watched: when the run has ended, whatever it started ends, and the folder goes (devstack.watchdog)."""
     place = Path(os.environ["SCAISEND_TEST_PLACE"])
     place.mkdir(mode=0o755, exist_ok=True)
-    place.chmod(0o755)
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "ready").exists():
-            owner = os.environ["SCAISEND_TEST_OWNER"]
-            tools = str(Path(__file__).parents[1] / "tools")
+    with _alone(place / "watch.lock"):
+        if not (place / "watched").exists():
             watchdog = subprocess.Popen(
-                [sys.executable, "-m", "devstack.watchdog", str(place), owner],
-                env={**os.environ, "PYTHONPATH": tools},
+                [sys.executable, "-m", "devstack.watchdog", str(place), os.environ["SCAISEND_TEST_OWNER"]],
+                env={**os.environ, "PYTHONPATH": TOOLS},
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
             watchdog.returncode = 0  # it ends by itself
+            (place / "watched").touch()
+    return place
+
+
+@pytest.fixture(scope="session")
+def shared(place: Path) -> Shared:
+    """Start the servers, or wait until another worker has."""
+    with _alone(place / "lock"):
+        if not (place / "ready").exists():
             urls = servers.start(place, durable=False, report=lambda _: None)
             databases.create(urls.postgres_dsn, TEMPLATE)
             asyncio.run(migrate(databases.at(urls.postgres_dsn, TEMPLATE), role_password=databases.ROLE_PASSWORD))
             (place / "ready").touch()
     return Shared(place, servers.urls(place))
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One worker of the run at a time."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +143,7 @@ def amqp_url(shared: Shared) -> str:
 def postgres_dsn(shared: Shared) -> Iterator[str]:
     """The administrator's DSN of a migrated database of this test's own."""
     name = f"d{uuid4().hex[:12]}"
-    with (shared.place / "template.lock").open("w") as lock:  # a template is copied by one at a time
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone(shared.place / "template.lock"):  # a template is copied by one at a time
         databases.create(shared.urls.postgres_dsn, name, template=TEMPLATE)
     yield databases.at(shared.urls.postgres_dsn, name)
     databases.drop(shared.urls.postgres_dsn, name)
@@ -154,6 +168,33 @@ def ledger_url(shared: Shared, worker_number: int) -> str:
     """An empty ledger."""
     url = f"{shared.urls.ledger_url.rpartition('/')[0]}/{worker_number}"
     return _emptied(url)
+
+
+@dataclass(frozen=True)
+class SmallInternet:
+    """A running sandbox: DNS as host:port, the one port of all its MX hosts, the URL of its inbox."""
+
+    dns: str
+    smtp_port: int
+    inbox_url: str
+
+
+@pytest.fixture(scope="session")
+def sandbox(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallInternet]:
+    """A small internet, shared by the tests of one worker: they use addresses of their own."""
+    with (tmp_path_factory.mktemp("sandbox") / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox"],
+            env={**os.environ, "PYTHONPATH": TOOLS},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    with process:
+        assert process.stdout
+        places = json.loads(process.stdout.readline())
+        yield SmallInternet(places["dns"], places["smtp_port"], places["inbox_url"])
+        process.terminate()
 
 
 @pytest.fixture

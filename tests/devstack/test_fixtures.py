@@ -1,10 +1,13 @@
 """What the fixtures promise: servers that answer, walls between tests."""
 
 import asyncio
+import json
 from collections.abc import Callable
+from urllib.request import urlopen
 
 import asyncpg
 import redis
+from tests.conftest import SmallInternet
 
 from scaisend_common.plumbing.amqp.declare import check_declared
 from scaisend_common.topology import Topology
@@ -49,3 +52,8 @@ async def test_free_ports_differ(free_port: Callable[[], int]) -> None:
     for server in servers:
         server.close()
     assert len(ports) > 18
+
+
+def test_the_small_internet_has_an_inbox(sandbox: SmallInternet) -> None:
+    with urlopen(f"{sandbox.inbox_url}/messages?to=nobody@tls.test", timeout=5) as answer:
+        assert json.loads(answer.read()) == []

@@ -1,0 +1,60 @@
+"""A process is ended by its pid, and only when it is still the one that was started."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from devstack.process import abandon, names, pid_of, spawn, stop
+
+ENV = {"PATH": os.environ["PATH"]}
+PATIENT = [sys.executable, "-c", "import time; time.sleep(60)"]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+]
+
+
+def test_a_started_process_is_known_by_name_and_gone_after_stop(tmp_path: Path) -> None:
+    pid = spawn(PATIENT, place=tmp_path, name="one", env=ENV)
+    assert pid_of(tmp_path, "one") == pid
+    assert names(tmp_path) == ["one"]
+    assert os.getsid(pid) == pid
+    assert stop(tmp_path, "one") is True
+    assert (pid_of(tmp_path, "one"), names(tmp_path)) == (None, [])
+
+
+def test_a_pid_that_is_another_process_now_is_left_alone(tmp_path: Path) -> None:
+    pid = spawn(PATIENT, place=tmp_path, name="one", env=ENV)
+    (tmp_path / "pid/other").write_text(f"{pid}\n")
+    (tmp_path / "began/other").write_text("another boot 12345")
+    assert pid_of(tmp_path, "other") is None
+    stop(tmp_path, "other")
+    assert pid_of(tmp_path, "one") == pid
+    abandon(tmp_path, "one")
+
+
+def test_what_does_not_go_politely_is_killed(tmp_path: Path) -> None:
+    spawn(DEAF, place=tmp_path, name="deaf", env=ENV)
+    while "deaf" not in (tmp_path / "log/deaf.log").read_text():
+        os.sched_yield()
+    assert stop(tmp_path, "deaf", with_signal=signal.SIGTERM, grace=0.2) is False
+    assert pid_of(tmp_path, "deaf") is None
+
+
+def test_abandoned_processes_take_their_children_along(tmp_path: Path) -> None:
+    script = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); print(p.pid, flush=True); time.sleep(60)"
+    spawn([sys.executable, "-c", script], place=tmp_path, name="parent", env=ENV)
+    log = tmp_path / "log/parent.log"
+    while not log.read_text().endswith("\n"):
+        os.sched_yield()
+    child = int(log.read_text())
+    abandon(tmp_path, "parent")
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_a_name_that_was_never_started_stops_at_once(tmp_path: Path) -> None:
+    assert stop(tmp_path, "nobody") is True
+    assert names(tmp_path) == []
