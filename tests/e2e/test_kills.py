@@ -1,0 +1,104 @@
+"""Killed at any line, stopped in order: nothing lost, nothing repeated that was not in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from tests.conftest import Shared
+from tests.e2e import checker
+from tests.e2e.conftest import Town, town
+from tests.e2e.fleet import eventually
+from tests.e2e.flood import Flood
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("kills"), pytest.mark.timeout(400)]
+SERVICES = ["deliverer", "scheduler", "api", "webhook-fanout", "bounce-inbound"]
+
+
+@pytest.fixture(scope="module")
+def there(shared: Shared, tmp_path_factory: pytest.TempPathFactory, worker_number: int) -> Iterator[Town]:
+    """A town of this module's own: its processes die."""
+    with town(shared, tmp_path_factory.mktemp("kills"), each=2, redis_index=32 + worker_number) as made:
+        yield made
+
+
+async def drained(there: Town, accepted: checker.Accepted, within: float = 90) -> None:
+    deadline = asyncio.get_running_loop().time() + within
+    while left := await checker.unsettled(accepted, there.fleet.admin_dsn):
+        assert asyncio.get_running_loop().time() < deadline, f"{len(left)} submissions not at an end, as {left[:3]}"
+        await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_sigterm_under_load_loses_and_repeats_nothing(there: Town, service: str) -> None:
+    flood = Flood(there, 300, 100)
+    running = asyncio.create_task(flood.run())
+    await asyncio.sleep(1)
+    victim = there.fleet.of(service)[0]
+    status = await asyncio.to_thread(victim.stop)
+    there.fleet.ready(there.fleet.start(service))
+    accepted = await running
+    assert status == 0, victim.log.read_text()[-2000:]
+    await drained(there, accepted)
+    counts = await _own(there, accepted, set())
+    assert counts["twice"] == 0
+
+
+@pytest.mark.parametrize("service", ["deliverer", "scheduler", "api"])
+async def test_kill_under_load_loses_nothing_and_repeats_only_what_was_in_doubt(there: Town, service: str) -> None:
+    flood = Flood(there, 300, 100)
+    running = asyncio.create_task(flood.run())
+    await asyncio.sleep(1)
+    for victim in there.fleet.of(service)[:1]:
+        victim.kill()
+    doubted = checker.in_doubt(there.fleet.servers["LEDGER_URL"])
+    there.fleet.ready(there.fleet.start(service))
+    accepted = await running
+    await drained(there, accepted)
+    await _own(there, accepted, doubted)
+
+
+async def test_two_deliverers_share_the_shards_and_a_frozen_one_loses_its_own(there: Town) -> None:
+    first, *_ = there.fleet.of("deliverer")
+    flood = Flood(there, 300, 60)
+    running = asyncio.create_task(flood.run())
+    await asyncio.sleep(1)
+    first.signal(signal.SIGSTOP)
+    doubted = checker.in_doubt(there.fleet.servers["LEDGER_URL"])
+    await asyncio.sleep(25)
+    first.signal(signal.SIGCONT)
+    accepted = await running
+    await drained(there, accepted)
+    await _own(there, accepted, doubted)
+    assert max(_most_connections(there).values()) <= 20
+
+
+def _most_connections(there: Town) -> Counter[str]:
+    """The most connections that each site saw at once."""
+    open_now: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    for entry in sorted(there.receipts_of("open") + there.receipts_of("close"), key=lambda entry: float(entry["at"])):
+        open_now[entry["site"]] += 1 if entry["what"] == "open" else -1
+        most[entry["site"]] = max(most[entry["site"]], open_now[entry["site"]])
+    return most
+
+
+async def _own(there: Town, accepted: checker.Accepted, doubted: set[str]) -> dict[str, int]:
+    """Check one flood alone: the receipts of others are not its own."""
+    everything = checker.receipts(there.receipts)
+    tags = {recipient.partition("+")[2].partition(".")[0] for recipient in accepted.recipients}
+    own = [entry for entry in everything if entry["rcpt"].partition("+")[2].partition(".")[0] in tags]
+    return checker.judge(accepted, own, await checker.states(there.fleet.admin_dsn), doubted)
+
+
+async def test_a_suspended_tenants_waiting_mail_is_dropped(there: Town) -> None:
+    message_id = there.send("defer-99+suspended@plain.test")
+    await there.settled(message_id, "deferred")
+    there.fleet.scaisend("tenant", "suspend", "shop")
+    try:
+        await eventually(lambda: there.timeline(message_id).get("status") in {"dropped", None}, within=60, why="the mail is dropped")
+    finally:
+        there.fleet.scaisend("tenant", "resume", "shop")
