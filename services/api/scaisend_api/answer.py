@@ -16,20 +16,20 @@ from scaisend_common.mail.ids import SubmissionId
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-_POLICIES: Final[Headers] = (
+OTHER_HEADERS: Final[Headers] = (
     (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
     (b"content-security-policy", b"frame-ancestors 'none'"),
     (b"cache-control", b"no-cache"),
     (b"x-content-type-options", b"no-sniff"),  # misspelt by SendGrid; seen on the wire
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
 )
-COMMON_HEADERS: Final[Headers] = (
+MAIL_HEADERS: Final[Headers] = (
     (b"access-control-allow-origin", b"https://sendgrid.api-docs.io"),
     (b"access-control-allow-methods", b"POST"),
     (b"access-control-allow-headers", b"Authorization, Content-Type, On-behalf-of, x-sg-elas-acl"),
     (b"access-control-max-age", b"600"),
     (b"x-no-cors-reason", b"https://sendgrid.com/docs/Classroom/Basics/API/cors.html"),
-    *_POLICIES,
+    *OTHER_HEADERS,
 )
 JSON_TYPE: Final = (b"content-type", b"application/json")
 RETRY_SECONDS: Final = 2

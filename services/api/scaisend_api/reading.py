@@ -33,7 +33,7 @@ class _Doubt(Exception):
     """The first pass does not take the request."""
 
 
-def read_request(body: bytes, now: float, limits: Limits) -> MailRequest | list[Problem]:
+def read_request(body: bytes | bytearray, now: float, limits: Limits) -> MailRequest | list[Problem]:
     """Return the request, or the problems that it has, at least one. `now` in unix seconds. Never raises, whatever the bytes."""
     try:
         shape = decode_shape(body)
@@ -44,7 +44,7 @@ def read_request(body: bytes, now: float, limits: Limits) -> MailRequest | list[
         return _problems_of(body, now, limits)
 
 
-def _problems_of(body: bytes, now: float, limits: Limits) -> list[Problem]:
+def _problems_of(body: bytes | bytearray, now: float, limits: Limits) -> list[Problem]:
     try:
         request: Json = msgspec.json.decode(body)
     except UnicodeDecodeError:
@@ -54,7 +54,7 @@ def _problems_of(body: bytes, now: float, limits: Limits) -> list[Problem]:
     return check_request(request, now, limits) or [BAD_REQUEST]  # a mistake that only the first pass sees: a key that occurs twice
 
 
-def _refuse_double_keys(body: bytes) -> None:
+def _refuse_double_keys(body: bytes | bytearray) -> None:
     """Raise ValueError where an object has a key twice: two readers of such a request may disagree on what it says."""
     _look_through(body.decode())
 
