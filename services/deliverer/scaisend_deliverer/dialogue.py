@@ -125,6 +125,7 @@ class Dialogue(asyncio.Protocol):
         self.send(b"QUIT\r\n")
         await asyncio.wait((self._closed,), timeout=within)
         self.abort("left")
+        await asyncio.wait((self._closed,), timeout=within)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""

@@ -63,6 +63,7 @@ async def open_session(
         return Session(dialogue, target, offer, version, timers)
     except Broken as broken:
         dialogue.abort(str(broken))
+        await dialogue.leave(timers.leave)
         verdict = _deferred(judge_loss(stage, False, f"{target}: {broken}"))
         return NotOpened(verdict, answered=stage is not Stage.CONNECT, tls_failed=stage is Stage.TLS)
     except BaseException:
