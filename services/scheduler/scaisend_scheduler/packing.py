@@ -65,9 +65,12 @@ def pack_items(items: Iterable[LaterItem]) -> Iterator[Outgoing]:
 
 def pack_events(events: Iterable[Event], topology: Topology) -> Iterator[Outgoing]:
     """Yield messages of events, each of one lane."""
-    lanes: dict[str, list[bytes]] = defaultdict(list)
+    tenants: dict[str, list[bytes]] = defaultdict(list)
     for event in events:
-        lanes[topology.event_key(event.tenant_id)].append(_encode(event))
+        tenants[event.tenant_id].append(_encode(event))
+    lanes: dict[str, list[bytes]] = defaultdict(list)
+    for tenant_id, encoded in tenants.items():
+        lanes[topology.event_key(tenant_id)] += encoded
     for lane, encoded in lanes.items():
         for part in _parts(encoded, EVENTS_A_MESSAGE, EVENT_MESSAGE_BYTES):
             yield Outgoing(EVENTS, lane, encode(_Events(part)))

@@ -10,6 +10,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from scaisend_common.mail.site import site_of
 from scaisend_common.plumbing.dns import DnsFailed, MxAnswer, MxHosts, Resolver
@@ -30,8 +32,7 @@ class Egress:
     topology: Topology
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where a job goes: egress group, source and site (its path), and the shard of that path."""
 
     group: str
@@ -40,6 +41,7 @@ class Route:
     shard: int
 
 
+@lru_cache(maxsize=100_000)
 def route_of(site: str, egress: Egress, *, last_source: str = "") -> Route:
     """Return the route to a site. A job that was tried before keeps its source: greylisting remembers it (RFC 6647 2.1)."""
     source = last_source or egress.source

@@ -62,11 +62,7 @@ async def forget(pool: Pool, rows: Iterable[DueRow]) -> None:
     rows = list(rows)
     async with tenant_transaction(pool, {row.tenant_id for row in rows}) as connection:
         await connection.execute(
-            """
-            DELETE FROM later l
-            USING unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[]) AS d (tenant_id, due_at, delivery_id, attempt)
-            WHERE l.tenant_id = d.tenant_id AND l.due_at = d.due_at AND l.delivery_id = d.delivery_id AND l.attempt = d.attempt
-            """,
+            "SELECT later_forget($1, $2, $3, $4)",
             [row.tenant_id for row in rows],
             [row.due_at for row in rows],
             [row.delivery_id for row in rows],

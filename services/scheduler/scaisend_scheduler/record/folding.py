@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple, assert_never
+
+import msgspec
 
 from scaisend_common.mail.bounce import suppresses
 from scaisend_common.mail.events import (
@@ -44,8 +46,7 @@ class State(NamedTuple):
         return self.rank // 10, self.attempt, self.rank
 
 
-@dataclass(frozen=True, slots=True)
-class MessageChange:
+class MessageChange(msgspec.Struct, frozen=True):  # a Struct for its speed
     """What a batch says of one delivery: the furthest state, the first origin and Message-ID told, the last event's time."""
 
     tenant_id: str
@@ -138,16 +139,16 @@ def fold(events: Iterable[Event]) -> Changes:
 
 def change_of(event: Event) -> MessageChange:
     """Return what one event says of its message."""
-    accepted_at = _accepted_at(submission_of(event.delivery_id))
+    day, accepted_at = _acceptance(submission_of(event.delivery_id))
     return MessageChange(
         event.tenant_id,
-        accepted_at.date(),
+        day,
         event.delivery_id,
         event.email,
         state_of(event),
         event.origin,
         event.message_id,
-        accepted_at.timestamp(),
+        accepted_at,
         event.at,
     )
 
@@ -210,14 +211,23 @@ def suppression_of(event: Event) -> Suppression | None:
 
 def event_day(event: Event) -> date:
     """Return the UTC day of the event's submission: its partition, the same for every copy of the event."""
-    return _accepted_at(submission_of(event.delivery_id)).date()
+    day, _ = _acceptance(submission_of(event.delivery_id))
+    return day
 
 
 def utc_day(at: float) -> date:
     """Return the UTC day of an instant in unix seconds."""
-    return datetime.fromtimestamp(at, UTC).date()
+    return _day_number(int(at // 86400))
 
 
 @lru_cache(maxsize=8192)
-def _accepted_at(submission: SubmissionId) -> datetime:
-    return made_at(submission)
+def _acceptance(submission: SubmissionId) -> tuple[date, float]:
+    """The UTC day and the instant of acceptance."""
+    accepted_at = made_at(submission)
+    return accepted_at.date(), accepted_at.timestamp()
+
+
+@lru_cache(maxsize=64)
+def _day_number(days: int) -> date:
+    """The UTC day that begins so many days after the first of 1970."""
+    return date(1970, 1, 1) + timedelta(days=days)

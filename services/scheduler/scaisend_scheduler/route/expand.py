@@ -7,7 +7,8 @@ overrides the submission: sender, subject, send_at whole, headers by name (in an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from scaisend_common.mail.address import Address
 from scaisend_common.mail.events import Origin
@@ -17,8 +18,7 @@ from scaisend_common.messages import Content, ContentRef, Head, Personalization,
 LIFETIME = 72 * 3600.0  # seconds from acceptance, or from send_at, in which attempts may start (SendGrid's three days)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):  # a Struct for its speed: a frozen dataclass takes ten times as long to make
     """What all recipients of one personalization share. `send_at` in unix seconds."""
 
     tenant_id: str
@@ -33,8 +33,7 @@ class Message:
     repeat: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One recipient's copy of a message."""
 
     delivery_id: DeliveryId
