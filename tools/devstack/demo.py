@@ -28,7 +28,10 @@ def demo(env: Mapping[str, str], report: Report) -> None:
         raise NotSeen("nothing is up: run make up first")
     to = env["SCAISEND_DEMO_TO"].replace("@", f"+{int(time() * 1000)}@")
     mail = Mail(env["SCAISEND_DEMO_FROM"], to, "Your receipt", "Thank you for your order.", "<p>Thank you for your <b>order</b>.</p>")
-    answer = SendGridAPIClient(env["SCAISEND_API_KEY"], host=env["SCAISEND_API_URL"]).send(mail)
+    try:
+        answer = SendGridAPIClient(env["SCAISEND_API_KEY"], host=env["SCAISEND_API_URL"]).send(mail)
+    except OSError as error:
+        raise NotSeen(f"{env['SCAISEND_API_URL']} does not take it ({error}): is everything up? make status") from error
     message_id = answer.headers["X-Message-Id"]
     report(f"sent to {to} with the sendgrid package: {answer.status_code}, X-Message-Id {message_id}")
     deadline = monotonic() + WITHIN
