@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
@@ -43,15 +44,20 @@ def options(
     """Operate a ScaiSend installation."""
 
 
-def app() -> None:
-    """Run the command line. Warnings of the plumbing go to stderr: stdout holds the result alone."""
+def run_command_line(arguments: Sequence[str]) -> NoReturn:
+    """Run one command line, and exit with its status."""
+    out.as_json = "--json" in arguments
+    commands(args=[each for each in arguments if each != "--json"], prog_name="scaisend")
+    raise SystemExit(0)
+
+
+def app() -> NoReturn:
+    """Run the process's command line. Warnings of the plumbing go to stderr: stdout holds the result alone."""
     logging.root.addHandler(logging.NullHandler())  # what libraries log of an error, the command says in one line
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING), logger_factory=structlog.PrintLoggerFactory(sys.stderr)
     )
-    arguments = [each for each in sys.argv[1:] if each != "--json"]
-    out.as_json = len(arguments) < len(sys.argv) - 1
-    commands(args=arguments, prog_name="scaisend")
+    run_command_line(sys.argv[1:])
 
 
 if __name__ == "__main__":

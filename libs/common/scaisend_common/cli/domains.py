@@ -15,6 +15,7 @@ from scaisend_common.cli.options import DomainName, IfMissing, TenantName
 from scaisend_common.cli.output import Refused, finish, out
 from scaisend_common.cli.records import Record, SenderDomain, challenge_record, dkim_record, has_challenge, has_dkim_key, records_of
 from scaisend_common.cli.settings import DatabaseSettings, DnsSettings, DomainSettings, FlushSettings
+from scaisend_common.mail.binding import dkim_binding
 from scaisend_common.plumbing.crypto import new_dkim_key, seal
 from scaisend_common.plumbing.dns import DnsFailed, Resolver, Texts
 from scaisend_common.plumbing.postgres import Connection, administration
@@ -27,11 +28,6 @@ ReturnPathHost = Annotated[
     str, typer.Option("--return-path-host", help="Host of the bounce addresses; bounces.DOMAIN where it is left out.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Believe it without looking (development only).")]
-
-
-def dkim_binding(tenant_id: str, domain: str, selector: str) -> str:
-    """Return what a sealed DKIM key is bound to."""
-    return f"{tenant_id}|{domain}|{selector}"
 
 
 @app.command()

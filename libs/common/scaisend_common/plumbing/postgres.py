@@ -53,7 +53,7 @@ def outages_translated() -> Iterator[None]:
     except OUTAGES as error:
         raise DatabaseAway(f"{type(error).__name__}: {error}") from error
     except asyncpg.InterfaceError as error:
-        if "closed" not in str(error) and "closing" not in str(error):  # anything else is a mistake in the call
+        if not any(word in str(error) for word in ("closed", "closing", "released")):  # anything else is a mistake in the call
             raise
         raise DatabaseAway(str(error)) from error
 
