@@ -19,7 +19,7 @@ SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def main() -> int:
-    """Install what is missing; 0 in any case that leaves the machine as the tests expect it."""
+    """Install what is missing, where that is possible; the tests themselves say what they miss (and with CI=true that fails them)."""
     missing = [package for package, program in PROGRAMS.items() if not shutil.which(program, path=SEARCH)]
     if not missing:
         return 0
@@ -30,28 +30,29 @@ def main() -> int:
     sys.stdout.flush()
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with nothing_starts():
-        for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *missing]):
-            done = subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.stderr.write(f"apt-get {arguments[0]} failed: {done.stderr.strip()[-1000:]}\n")
-                return 1
+        # a source of the machine's that does not answer is no reason to give up: what matters is whether the packages come
+        subprocess.run(["apt-get", "update", "-qq"], env=environment, capture_output=True, check=False)
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+        done = subprocess.run(install, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.stderr.write(f"{' '.join(install)} failed, the tests that use them will be skipped: {done.stderr.strip()[-1000:]}\n")
     return 0
 
 
 @contextmanager
-def nothing_starts() -> Iterator[None]:
+def nothing_starts(policy: Path = POLICY) -> Iterator[None]:
     """Have Debian's packages start no service while the block lasts (policy-rc.d(8)); what stood there before stands there after."""
-    before = (POLICY.read_bytes(), POLICY.stat().st_mode) if POLICY.exists() else None
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
-    POLICY.chmod(0o755)
+    before = policy.with_name(f"{policy.name}.before-scaisend")
+    if policy.exists():
+        policy.rename(before)
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
     try:
         yield
     finally:
-        if before is None:
-            POLICY.unlink()
-        else:
-            POLICY.write_bytes(before[0])
-            POLICY.chmod(before[1])
+        policy.unlink()
+        if before.exists():
+            before.rename(policy)
 
 
 if __name__ == "__main__":

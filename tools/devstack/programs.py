@@ -38,20 +38,19 @@ def in_wheel(package: str, pattern: str) -> Path:
     return found[-1]
 
 
-def reachable(program: Path, copies: Path, *, tree: int = 0) -> Path:
+def reachable(program: Path, copies: Path, *, whole: Path | None = None) -> Path:
     """Return a program that the servers' user can run: itself, or a copy under `copies` where it lies behind a closed folder.
 
-    `tree`: how many folders above the program belong to it and are copied along.
+    `whole`: the folder that the program belongs to and cannot do without; it is copied with it.
     """
-    program = program.resolve()
     if servers_user() is None or is_open(program.parent):
         return program
-    whole = program.parents[tree] if tree else program
-    copy = copies / whole.name
+    source = whole or program
+    copy = copies / source.name
     if not copy.exists():
         copies.mkdir(mode=0o755, parents=True, exist_ok=True)
-        shutil.copytree(whole, copy, symlinks=True) if tree else shutil.copy2(whole, copy)
-    return copy / program.relative_to(whole) if tree else copy
+        shutil.copytree(source, copy, symlinks=True) if whole else shutil.copy2(source, copy)
+    return copy / program.relative_to(whole) if whole else copy
 
 
 def plain_environment(home: Path) -> dict[str, str]:
