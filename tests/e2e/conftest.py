@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,12 @@ class Town:
     receipts: Path
     api_key: str
     sandbox: subprocess.Popen[bytes]
+    sender: str = SENDER
+
+    def tenant(self, name: str) -> Town:
+        """The same town as another tenant, who is made and sends from `<name>.test`."""
+        key = _settle_in(self.fleet, self.inbox_url, name, f"{name}.test")
+        return replace(self, api_key=key, sender=f"shop@{name}.test")
 
     @property
     def client(self) -> SendGridAPIClient:
@@ -50,7 +56,7 @@ class Town:
         """Send one ordinary mail by plain HTTP; return X-Message-Id."""
         body: dict[str, Any] = {
             "personalizations": [{"to": [{"email": to}]}],
-            "from": {"email": SENDER, "name": "The Shop"},
+            "from": {"email": self.sender, "name": "The Shop"},
             "subject": "Your order",
             "content": [{"type": "text/plain", "value": "Thank you."}, {"type": "text/html", "value": "<p>Thank you.</p>"}],
         } | changes
@@ -75,7 +81,10 @@ class Town:
             deliveries = self.timeline(message_id).get("deliveries") or [{}]
             return deliveries[0] if deliveries[0].get("status") == state else None
 
-        return await eventually(look, within=within, why=f"{message_id} is {state}; it is {self.timeline(message_id)}")
+        try:
+            return await eventually(look, within=within, why=f"{message_id} is {state}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {self.timeline(message_id)}") from None
 
     async def arrived(self, to: str, count: int = 1, within: float = 20) -> list[dict[str, Any]]:
         """The mails for an address, once there are `count`."""
@@ -111,13 +120,14 @@ def town(shared: Shared, logs: Path, *, each: int, settings: dict[str, str] | No
         settings={"SCAISEND_RETRY_FIRST": "0.5", "SCAISEND_RETRY_FACTOR": "1", "SCAISEND_RETRY_CAP": "2.5", **(settings or {})},
     )
     receipts = logs / "receipts.jsonl"
-    sandbox = subprocess.Popen(
-        [sys.executable, "-m", "sandbox", "--bounce", f"127.0.0.1:{fleet.inbound_port}", "--receipts", str(receipts)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "tools")},
-        stdout=subprocess.PIPE,
-        stderr=(logs / "sandbox.log").open("wb"),
-        stdin=subprocess.DEVNULL,
-    )
+    with (logs / "sandbox.log").open("wb") as log:
+        sandbox = subprocess.Popen(
+            [sys.executable, "-m", "sandbox", "--bounce", f"127.0.0.1:{fleet.inbound_port}", "--receipts", str(receipts)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "tools")},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+        )
     try:
         assert sandbox.stdout
         places = json.loads(sandbox.stdout.readline())
@@ -154,3 +164,9 @@ def here(shared: Shared, tmp_path_factory: pytest.TempPathFactory, worker_number
     """The town that most tests share: they use addresses of their own."""
     with town(shared, tmp_path_factory.mktemp("town"), each=2, redis_index=16 + worker_number) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def hooks(here: Town) -> Town:
+    """A tenant of the shared town whose endpoint the tests set as they like."""
+    return here.tenant("hooks")

@@ -86,6 +86,7 @@ class Fleet:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.logs),
+            "SCAISEND_TEST_PLACE": os.environ.get("SCAISEND_TEST_PLACE", ""),  # by this mark a killed run's processes are found and ended
             "PYTHONUNBUFFERED": "1",
             "SCAISEND_ENV": "development",
             "SCAISEND_ALLOW_PRIVATE_DESTINATIONS": "true",
@@ -104,7 +105,7 @@ class Fleet:
     def start(self, service: str, **extra: str) -> Process:
         """Start one process and return at once; `ready` waits."""
         port = self.free_port()
-        log = self.logs / f"{service}.{sum(p.service == service for p in self.processes)}.log"
+        log = self.logs / f"{service}.{len([*self.logs.glob(f'{service}.*.log')])}.log"
         with log.open("ab") as out:
             popen = subprocess.Popen(
                 [sys.executable, "-m", f"scaisend_{service.replace('-', '_')}"],
@@ -137,6 +138,18 @@ class Fleet:
                 pass
             sleep(0.05)
         raise AssertionError(f"{process.service} was not ready in {seconds} s:\n{process.log.read_text()[-4000:]}")
+
+    @contextmanager
+    def beside(self, service: str, **extra: str) -> Iterator[Process]:
+        """One more process of a service for the length of a block, with settings of its own; an api on a port of its own."""
+        process = self.start(service, **({"SCAISEND_API_PORT": str(self.free_port())} | extra))
+        try:
+            self.ready(process)
+            yield process
+        finally:
+            process.signal(signal.SIGTERM)
+            process.popen.wait(GRACE_SECONDS)
+            self.processes.remove(process)
 
     def of(self, service: str) -> list[Process]:
         """The running processes of a service."""
