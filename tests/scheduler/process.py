@@ -41,7 +41,7 @@ async def _ready(process: Process, url: str) -> None:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
     except HTTPError as error:
         error.close()

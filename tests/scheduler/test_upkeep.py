@@ -12,7 +12,7 @@ from scaisend_common.mail.address import Address
 from scaisend_common.mail.ids import delivery_id
 from scaisend_common.plumbing.postgres import DatabaseAway, Pool, open_pool
 from scaisend_common.plumbing.redis import Redis, connect
-from scaisend_common.stops import EPOCH, REFILLED, address_stop, tenant_stop
+from scaisend_common.stops import EPOCH, address_stop, tenant_stop
 from scaisend_scheduler.upkeep import store
 from scaisend_scheduler.upkeep.housekeeping import UNACCOUNTED, Housekeeping
 from scaisend_scheduler.upkeep.periodic import Periodic
@@ -126,16 +126,39 @@ async def test_a_new_ledger_gets_its_epoch_and_all_stops_once(pool: Pool, ledger
     assert await ledger.get(address_stop(OTHER, Address("bob", "plain.test"))) == b"Unsubscribed Address"
     assert await ledger.exists(tenant_stop(OTHER)) == 1
     assert await ledger.exists(tenant_stop(TENANT)) == 0
-    assert (await ledger.get(EPOCH), await ledger.get(REFILLED)) == (b"1234.500", b"1234.500")
+    assert await ledger.get(EPOCH) == b"1234.500"
     assert not await refill.refill_if_new()
 
 
-async def test_an_epoch_that_somebody_else_began_is_refilled_and_kept(pool: Pool, ledger: Redis, postgres_dsn: str) -> None:
+async def test_a_ledger_with_an_epoch_is_left_alone(pool: Pool, ledger: Redis, postgres_dsn: str) -> None:
     await suppress(postgres_dsn, "ann@plain.test", "bounce")
     await ledger.set(EPOCH, "99.000")
+    assert not await Refill(pool, ledger).refill_if_new()
+    assert await ledger.get(EPOCH) == b"99.000"
+    assert await ledger.exists(address_stop(TENANT, Address("ann", "plain.test"))) == 0
+
+
+async def test_a_ledger_that_is_emptied_during_its_refill_gets_no_epoch_before_the_next_one(
+    pool: Pool, ledger: Redis, postgres_dsn: str
+) -> None:
+    await suppress(postgres_dsn, "ann@plain.test", "bounce")
+    refill = Refill(pool, ledger)
+    write = refill._write_stops
+
+    async def emptied_meanwhile() -> int:
+        await ledger.flushdb()
+        return await write()
+
+    refill._write_stops = emptied_meanwhile  # type: ignore[method-assign]
+    assert not await refill.refill_if_new()
+    assert await ledger.get(EPOCH) is None
     assert await Refill(pool, ledger).refill_if_new()
-    assert await ledger.get(EPOCH) == await ledger.get(REFILLED) == b"99.000"
-    assert await ledger.exists(address_stop(TENANT, Address("ann", "plain.test"))) == 1
+
+
+async def test_two_refills_at_once_begin_one_epoch(pool: Pool, ledger: Redis) -> None:
+    began = await asyncio.gather(*(Refill(pool, ledger, now=lambda at=at: at).refill_if_new() for at in (5.0, 6.0)))  # type: ignore[misc]
+    assert sorted(began) == [False, True]
+    assert await ledger.get(EPOCH) in (b"5.000", b"6.000")
 
 
 async def test_suppressions_are_read_page_by_page_and_each_once(pool: Pool, postgres_dsn: str) -> None:

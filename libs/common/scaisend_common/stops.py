@@ -29,5 +29,6 @@ def delivery_stop(delivery_id: DeliveryId) -> str:
     return f"stop:d:{delivery_id}"
 
 
-EPOCH = "ledger:epoch"  # unix time at which this ledger began; whoever finds none sets it (SET NX)
-REFILLED = "ledger:refilled"  # the epoch for which all stops were written again; until it equals the epoch, stops may be missing
+# Unix time at which this ledger was first seen empty; written when all stops have been written again. While it is missing, a stop that is
+# not there says nothing, and nor does a claim that is not there of a job that was routed before.
+EPOCH = "ledger:epoch"
