@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from scaisend_bounce_inbound.intake import Intake
+from scaisend_bounce_inbound.intake import Intake, NotRecordedYet
 from scaisend_bounce_inbound.server import Door, Inbound
 from scaisend_bounce_inbound.settings import Settings
 from scaisend_common.mail.verp import Expired, Forged, ReturnPath, read_return_path
@@ -24,7 +24,7 @@ from scaisend_common.schema.migrate import wait_for_schema
 from scaisend_common.topology import Topology
 
 NAME = "bounce-inbound"
-OUTAGES = (DatabaseAway, Unavailable, Refused, Unroutable)
+OUTAGES = (DatabaseAway, Unavailable, Refused, Unroutable, NotRecordedYet)
 
 
 async def serve(settings: Settings) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client import Counter
 from structlog import get_logger
 
 from scaisend_bounce_inbound import store
-from scaisend_bounce_inbound.decide import event_of
+from scaisend_bounce_inbound.decide import Delivery, event_of
 from scaisend_bounce_inbound.report import Complaint, NoReport, Report, read_report
+from scaisend_common.mail.ids import made_at, submission_of
 from scaisend_common.mail.verp import Expired, Forged, ReturnPath
 from scaisend_common.messages import EventBatch, encode
 from scaisend_common.plumbing.amqp import Publisher
@@ -21,6 +22,13 @@ from scaisend_common.topology import EVENTS, Topology
 
 log = get_logger()
 REPORTS = Counter("scaisend_inbound_reports", "Mails that came back, by what they are", ["kind"])
+
+WAITS = (0.2, 0.4, 0.6, 0.8, 0.0)  # seconds between looks; record writes within half a second when nothing holds it up
+RECORDED_WITHIN = timedelta(days=4)  # longer than a delivery can wait, and the broker hold its events
+
+
+class NotRecordedYet(Exception):
+    """The delivery is ours and young, and the timeline does not know it yet: the remote server keeps the report and sends it again."""
 
 
 class Intake:
@@ -44,7 +52,8 @@ class Intake:
     async def take(self, mail: bytes, paths: tuple[ReturnPath, ...], peer: str) -> None:
         """Return once every event that follows is confirmed; at that instant the mail is ours.
 
-        A crash before: the remote server saw no 250 and sends again, the event has the same id. Raises DatabaseAway, Unavailable, Refused.
+        A crash before: the remote server saw no 250 and sends again, the event has the same id. Raises DatabaseAway,
+        Unavailable, Refused, NotRecordedYet.
         """
         report = await asyncio.to_thread(read_report, mail)
         REPORTS.labels(type(report).__name__.lower()).inc()
@@ -62,14 +71,28 @@ class Intake:
             peer=peer,
         )
 
+    async def _delivery(self, path: ReturnPath) -> Delivery | None:
+        """What the timeline knows of the delivery, None where it is no longer kept. Raises NotRecordedYet: a bounce can be that fast."""
+        tenant_id = await store.tenant_of(self._pool, path.tenant_number)
+        if tenant_id is None:
+            return None
+        for pause in WAITS:
+            if delivery := await store.read_delivery(self._pool, tenant_id, path.delivery_id):
+                return delivery
+            await asyncio.sleep(pause)
+        if self._now() - made_at(submission_of(path.delivery_id)) < RECORDED_WITHIN:
+            raise NotRecordedYet(path.delivery_id)
+        return None
+
     def _quoted(self, complaint: Complaint) -> tuple[ReturnPath, ...]:
         """The return paths of ours that a complaint quotes: a feedback loop reports to one address for all."""
         read = (self._read_local_part(path.rpartition("@")[0]) for path in complaint.return_paths)
         return tuple(path for path in read if isinstance(path, ReturnPath))
 
     async def _publish(self, report: Report, path: ReturnPath) -> None:
-        tenant_id = await store.tenant_of(self._pool, path.tenant_number)
-        delivery = await store.read_delivery(self._pool, tenant_id, path.delivery_id) if tenant_id else None
+        if isinstance(report, NoReport):
+            return
+        delivery = await self._delivery(path)
         event = event_of(report, delivery, self._now()) if delivery else None
         if event is None:
             return
