@@ -103,14 +103,6 @@ async def test_a_deferred_mail_is_tried_again_with_the_same_message_id_and_deliv
     assert len(here.inbox(to)) == 1
 
 
-async def test_a_connection_lost_before_the_final_dot_is_tried_again(here: Town) -> None:
-    to = address("drop", "plain.test")
-    big = [{"content": b64encode(bytes(6_000_000)).decode(), "filename": "zeros"}]
-    delivery = await here.settled(here.send(to, attachments=big), "deferred")
-    assert delivery["attempts"][0]["verdict"] == "deferred"
-    assert not here.inbox(to)
-
-
 async def test_a_connection_lost_with_the_final_dot_under_way_is_in_doubt_three_times_at_most(here: Town) -> None:
     to = address("drop", "plain.test")
     delivery = await here.settled(here.send(to), "bounced", within=30)
