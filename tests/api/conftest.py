@@ -1,23 +1,48 @@
-"""Fixtures of this room: an api process of the test's own, a tenant, a key."""
+"""Fixtures of this room: an api process that the tests of a worker share, one of a test's own, a tenant and its key, the queues behind."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import fcntl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import aio_pika
 import pytest
 from tests.api.world import World, world
+from tests.conftest import TEMPLATE, Shared
 
+from devstack import databases, servers
 from scaisend_common.messages import Stream, Submission, decode_submission
 from scaisend_common.topology import Topology
 
+Take = Callable[[], Awaitable[list[Submission]]]
+
+
+@pytest.fixture(scope="session")
+def api(shared: Shared, amqp_url: str, worker_number: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A running api with a database of its own. Tests use tenants and domains of their own."""
+    name = f"a{uuid4().hex[:12]}"
+    with (shared.place / "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        databases.create(shared.urls.postgres_dsn, name, template=TEMPLATE)
+    with world(
+        amqp_url=amqp_url,
+        redis_url=f"{shared.urls.redis_url.rpartition('/')[0]}/{worker_number}",
+        postgres_dsn=databases.at(shared.urls.postgres_dsn, name),
+        api_dsn=databases.at(shared.urls.postgres_dsn, name, "scaisend_api"),
+        free_port=servers.free_port,
+        place=tmp_path_factory.mktemp("api"),
+    ) as made:
+        yield made
+    databases.drop(shared.urls.postgres_dsn, name)
+
 
 @pytest.fixture
-def api(
+def own_api(
     amqp_url: str, redis_url: str, postgres_dsn: str, service_dsn: Callable[[str], str], free_port: Callable[[], int], tmp_path: Path
 ) -> Iterator[World]:
-    """A running api."""
+    """A running api that this test may do anything to."""
     with world(
         amqp_url=amqp_url, redis_url=redis_url, postgres_dsn=postgres_dsn, api_dsn=service_dsn("api"), free_port=free_port, place=tmp_path
     ) as made:
@@ -26,20 +51,20 @@ def api(
 
 @pytest.fixture
 async def key(api: World) -> str:
-    """A key of full access, of a tenant with one verified domain."""
-    return await api.key(await api.tenant("shop"))
+    """A key of full access, of the tenant that sends from sender.test."""
+    return await api.key(await api.shop())
 
 
 @pytest.fixture
-async def submissions(amqp_url: str) -> AsyncIterator[Callable[[], AsyncIterator[list[Submission]]]]:
-    """Take what was published to `mail.submit` since the last look."""
+async def take(amqp_url: str) -> AsyncIterator[Take]:
+    """Take what was published to `mail.submit` since the test began or last took."""
     names = [name for stream in Stream for name in Topology().submit_queues(stream)]
     async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
         queues = [await channel.get_queue(name) for name in names]
         for queue in queues:
             await queue.purge()
 
-        async def take() -> list[Submission]:
+        async def take_all() -> list[Submission]:
             taken = []
             for queue in queues:
                 while (message := await queue.get(fail=False)) is not None:
@@ -48,4 +73,4 @@ async def submissions(amqp_url: str) -> AsyncIterator[Callable[[], AsyncIterator
                     await message.ack()
             return taken
 
-        yield take  # type: ignore[misc]
+        yield take_all

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.api.requests import HELP, NOW, body, json_values, nearly_valid, requests, to, valid
 
 from scaisend_api.check_request import check_request
 from scaisend_api.limits import Limits
@@ -18,7 +19,6 @@ from scaisend_api.reading import read_request
 from scaisend_common.mail.address import Address, Mailbox
 from scaisend_common.mail.suppression import bypassed
 from scaisend_common.messages import Attachment, Part, encode
-from tests.api.requests import HELP, NOW, body, json_values, nearly_valid, requests, to, valid
 
 LIMITS = Limits()
 

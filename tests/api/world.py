@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -12,12 +13,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from secrets import token_bytes
 from time import monotonic, sleep
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import asyncpg
@@ -90,12 +91,25 @@ class World:
     def get(self, key: str, path: str) -> Reply:
         return self.call("GET", path, Authorization=f"Bearer {key}")
 
+    def post(self, key: str, path: str, body: Any, method: str = "PATCH") -> Reply:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.call(method, path, raw, Authorization=f"Bearer {key}", Content_Type="application/json")
+
     def ready(self) -> tuple[int, dict[str, Any]]:
         try:
             with urlopen(f"http://127.0.0.1:{self.health_port}/ready", timeout=2) as answer:
                 return answer.status, json.loads(answer.read())
-        except URLError as error:
-            return getattr(error, "code", 0), {}
+        except HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+        except URLError:
+            return 0, {}
+
+    def peak_mb(self) -> int:
+        """The most memory that the process has had."""
+        assert self.popen
+        lines = Path(f"/proc/{self.popen.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 
     async def sql(self, statement: str, *values: object) -> Any:
         connection = await asyncpg.connect(self.admin_dsn)
@@ -116,6 +130,12 @@ class World:
                 f"bounces.{domain}",
             )
         return str(rows[0]["id"])
+
+    async def shop(self) -> str:
+        """The tenant that owns sender.test."""
+        if "shop" not in self.tenants:
+            self.tenants["shop"] = await self.tenant("shop")
+        return self.tenants["shop"]
 
     async def key(self, tenant_id: str, *scopes: str, stream: str | None = None, peppered_by: str | None = None) -> str:
         """Make a key; full access unless scopes are named."""
@@ -178,5 +198,13 @@ def world(
         assert not made.log_lines("request_failed"), made.log.read_text()[-4000:]
 
 
-def today() -> Any:
+def today() -> date:
     return datetime.now(UTC).date()
+
+
+async def eventually(look: Callable[[], bool], within: float = 10) -> None:
+    """Return as soon as `look` says true."""
+    deadline = monotonic() + within
+    while not await asyncio.to_thread(look):
+        assert monotonic() < deadline
+        await asyncio.sleep(0.05)

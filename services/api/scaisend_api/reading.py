@@ -60,7 +60,7 @@ def _refuse_double_keys(body: bytes | bytearray) -> None:
 
 
 def _no_double_keys(pairs: list[tuple[str, object]]) -> None:
-    if len({key for key, _ in pairs}) < len(pairs):
+    if len(dict(pairs)) < len(pairs):
         raise ValueError("a key occurs twice")
 
 

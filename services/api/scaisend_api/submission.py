@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from scaisend_api.mail_request import MailRequest
 from scaisend_common.mail.ids import SubmissionId
 from scaisend_common.messages import (
@@ -25,8 +27,7 @@ SMALL = 1024  # bytes of content that are not worth a blob, whatever they are mu
 CONTENT_BLOB, PERSONALIZATIONS_BLOB = 0, 1
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(msgspec.Struct, frozen=True):
     """What we add to a request: whose it is, its id, when it was accepted (unix seconds), its stream; `repeat` as in Submission."""
 
     submission_id: SubmissionId
