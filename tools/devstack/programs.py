@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,19 +39,22 @@ def in_wheel(package: str, pattern: str) -> Path:
     return found[-1]
 
 
-def reachable(program: Path, copies: Path, *, whole: Path | None = None) -> Path:
+def reachable(program: Path, copies: Path, *, needs: Sequence[Path] = ()) -> Path:
     """Return a program that the servers' user can run: itself, or a copy under `copies` where it lies behind a closed folder.
 
-    `whole`: the folder that the program belongs to and cannot do without; it is copied with it.
+    `needs`: the folders, that of the program among them, which it cannot do without; they are copied and lie to each other as before.
     """
     if servers_user() is None or is_open(program.parent):
         return program
-    source = whole or program
-    copy = copies / source.name
+    base = Path(os.path.commonpath([need.parent for need in needs or (program,)]))
+    copy = copies / program.relative_to(base)
     if not copy.exists():
         copies.mkdir(mode=0o755, parents=True, exist_ok=True)
-        shutil.copytree(source, copy, symlinks=True) if whole else shutil.copy2(source, copy)
-    return copy / program.relative_to(whole) if whole else copy
+        if not needs:
+            shutil.copy2(program, copy)
+        for need in needs:
+            shutil.copytree(need, copies / need.relative_to(base), symlinks=True)
+    return copy
 
 
 def plain_environment(home: Path) -> dict[str, str]:
