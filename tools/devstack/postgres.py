@@ -36,7 +36,22 @@ def start_postgres(place: Path, port: int, *, durable: bool) -> None:
 
 
 def _program(place: Path) -> Path:
-    """`psql` alone, without a server, is on many machines: the server's own program is looked for."""
+    """The program that made the data; at first what is installed (`psql` alone, without a server, is on many machines), or a wheel's.
+
+    Data of one major version is no other's: a Postgres that was installed since, or passed over this time, does not matter.
+    """
+    remembered = place / "postgres.program"
+    if (place / "postgres/PG_VERSION").exists() and remembered.exists():
+        program = Path(remembered.read_text())
+        if not program.exists():
+            raise CannotStart(f"{program} made the data of this stack and is gone: put it back, or make clean")
+        return program
+    program = _choose(place)
+    remembered.write_text(str(program))
+    return program
+
+
+def _choose(place: Path) -> Path:
     found = installed("/usr/lib/postgresql/*/bin/postgres", "/usr/pgsql-*/bin/postgres", "/opt/homebrew/opt/postgresql*/bin/postgres")
     if found is not None:
         return reachable(found, place / "programs", needs=[found.parents[1]])
