@@ -19,7 +19,8 @@ from scaisend_common.plumbing.postgres import Pool, open_pool
 from scaisend_scheduler.later.due import DueLoop
 from scaisend_scheduler.later.store import claim_due
 from scaisend_scheduler.later.waiting import WaitingRoom
-from scaisend_scheduler.routing import Egress, Sites
+from scaisend_scheduler.routing import Egress
+from scaisend_scheduler.sites import Sites
 
 NOWHERE = "127.0.0.1:9"
 

@@ -19,7 +19,8 @@ from scaisend_common.plumbing.blobs import BlobName, BlobStore
 from scaisend_common.plumbing.dns import Resolver
 from scaisend_common.plumbing.postgres import DatabaseAway, open_pool
 from scaisend_scheduler.route.handler import Router
-from scaisend_scheduler.routing import Egress, Sites
+from scaisend_scheduler.routing import Egress
+from scaisend_scheduler.sites import Sites
 
 NOWHERE = "127.0.0.1:9"  # nobody answers DNS there
 

@@ -21,8 +21,9 @@ from scaisend_common.plumbing.settings import load
 from scaisend_common.schema.migrate import wait_for_schema
 from scaisend_common.topology import Topology
 from scaisend_scheduler.roles import ROLES, Parts
-from scaisend_scheduler.routing import Egress, Sites
+from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.settings import Settings
+from scaisend_scheduler.sites import Sites
 
 NAME = "scheduler"
 

@@ -18,8 +18,9 @@ from scaisend_scheduler.later.due import DueLoop
 from scaisend_scheduler.later.waiting import WaitingRoom
 from scaisend_scheduler.record.handler import Recorder
 from scaisend_scheduler.route.handler import Router
-from scaisend_scheduler.routing import Egress, Sites
+from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.settings import RoleName, Settings
+from scaisend_scheduler.sites import Sites
 from scaisend_scheduler.upkeep.housekeeping import Housekeeping
 from scaisend_scheduler.upkeep.periodic import Periodic
 from scaisend_scheduler.upkeep.refill import Refill

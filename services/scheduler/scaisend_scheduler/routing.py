@@ -1,26 +1,12 @@
-"""Routing: to which path and shard a job goes. One way for first sends, scheduled sends and retries alike.
-
-The site is looked up for a bounded time; without an answer the domain itself is the site. So every job reaches a deliverer, which
-alone concludes attempts: nothing here can bounce a mail. A wrong site costs a hop: the deliverer looks again before it sends.
-"""
+"""Routing: to which path and shard a job goes. One function for first sends, scheduled sends and retries alike. Pure."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from scaisend_common.mail.site import site_of
-from scaisend_common.plumbing.dns import DnsFailed, MxAnswer, MxHosts, Resolver
 from scaisend_common.topology import Topology
-
-PATIENCE = 0.3  # seconds that a batch waits for DNS
-KEPT = 60.0  # seconds that a site is believed
-UNKNOWN_KEPT = 5.0  # seconds for which a domain without answer holds up no further batch
-MOST_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,45 +32,3 @@ def route_of(site: str, egress: Egress, *, last_source: str = "") -> Route:
     """Return the route to a site. A job that was tried before keeps its source: greylisting remembers it (RFC 6647 2.1)."""
     source = last_source or egress.source
     return Route(egress.group, source, site, egress.topology.shard(source, site))
-
-
-def site_by_mx(domain: str, answer: MxAnswer) -> str:
-    """Return the site that a domain's MX answer names; without hosts it is the domain."""
-    return site_of(domain, [host for _, host in answer.hosts]) if isinstance(answer, MxHosts) else domain
-
-
-class Sites:
-    """The sites of domains, kept for a minute."""
-
-    def __init__(self, resolver: Resolver, *, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
-        self._resolver = resolver
-        self._patience = patience
-        self._clock = clock
-        self._kept: dict[str, tuple[str, float]] = {}  # site and expiry by domain
-
-    async def of(self, domains: Iterable[str]) -> dict[str, str]:
-        """Return the site of each domain within the patience of this object; what DNS did not say by then is the domain itself."""
-        now = self._clock()
-        found: dict[str, str] = {}
-        asked: dict[str, asyncio.Task[MxAnswer]] = {}
-        for domain in set(domains):
-            site, expires_at = self._kept.get(domain, ("", 0.0))
-            if expires_at > now:
-                found[domain] = site
-            else:
-                asked[domain] = asyncio.create_task(self._resolver.mx(domain))
-        return found | await self._answers(asked) if asked else found
-
-    async def _answers(self, asked: dict[str, asyncio.Task[MxAnswer]]) -> dict[str, str]:
-        """Wait for the answers. The resolver keeps on asking for those that are late, and has them the next time."""
-        _, late = await asyncio.wait(asked.values(), timeout=self._patience)
-        for task in late:
-            task.cancel()
-        answers: dict[str, MxAnswer] = {d: DnsFailed("late") if task in late else task.result() for d, task in asked.items()}
-        if len(self._kept) > MOST_KEPT:
-            self._kept.clear()
-        now = self._clock()
-        sites = {domain: site_by_mx(domain, answer) for domain, answer in answers.items()}
-        for domain, answer in answers.items():
-            self._kept[domain] = sites[domain], now + (UNKNOWN_KEPT if isinstance(answer, DnsFailed) else KEPT)
-        return sites

@@ -20,7 +20,8 @@ from scaisend_scheduler.later.awaken import awakened
 from scaisend_scheduler.later.store import DueRow, claim_due, forget
 from scaisend_scheduler.packing import pack_jobs
 from scaisend_scheduler.publishing import publish_all
-from scaisend_scheduler.routing import Egress, Sites, route_of
+from scaisend_scheduler.routing import Egress, route_of
+from scaisend_scheduler.sites import Sites
 
 log = get_logger()
 MOST = 200

@@ -21,7 +21,8 @@ from scaisend_scheduler.publishing import publish_all
 from scaisend_scheduler.route.expand import Delivery, expand
 from scaisend_scheduler.route.plan import Plan, plan_of
 from scaisend_scheduler.route.store import find_barred
-from scaisend_scheduler.routing import Egress, Sites
+from scaisend_scheduler.routing import Egress
+from scaisend_scheduler.sites import Sites
 
 log = get_logger()
 LOAD = 250  # deliveries that are looked up, planned and published at once: 5 ms of the loop, while a submission may have a thousand
