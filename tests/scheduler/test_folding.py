@@ -4,9 +4,22 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.scheduler.making import T0, an_id, bounce, deferred, delivered, dropped, events, processed, spamreport, unknown
+from tests.scheduler.making import (
+    T0,
+    an_id,
+    attempts,
+    bounce,
+    deferred,
+    delivered,
+    deliveries,
+    dropped,
+    events,
+    processed,
+    spamreport,
+    unknown,
+)
 
-from scaisend_common.mail.events import DeliveredEvent, Event
+from scaisend_common.mail.events import Event
 from scaisend_common.mail.ids import delivery_id, made_at
 from scaisend_common.mail.verdict import BounceKind
 from scaisend_scheduler.record.folding import Statistic, fold, state_of, suppression_of
@@ -102,7 +115,7 @@ def test_changes_come_in_the_order_of_their_keys(given_events: list[Event]) -> N
     assert keys == sorted(set(keys))
 
 
-@given(events.filter(lambda event: isinstance(event, DeliveredEvent)))
+@given(st.builds(delivered, deliveries, attempts))
 def test_a_change_carries_what_lists_show(event: Event) -> None:
     [change] = fold([event]).messages
     assert (change.to_email, change.message_id, change.origin) == (event.email, event.message_id, event.origin)
