@@ -1,0 +1,1 @@
+"""No mail in here: what any service needs to run."""
