@@ -158,6 +158,21 @@ def test_a_database_that_is_away_is_said_in_one_line(process, free_port) -> None
     assert "hush" not in ran.err
 
 
+async def test_a_database_that_is_not_prepared_is_said_in_one_line(scaisend, postgres_dsn, service_dsn) -> None:
+    bare = f"{postgres_dsn.rpartition('/')[0]}/postgres"
+    ran = await asyncio.to_thread(scaisend, "tenant list", POSTGRES_DSN=bare)
+    assert (ran.status, ran.err) == (1, 'error: Postgres: relation "tenants" does not exist: run `scaisend migrate` first\n')
+    ran = await asyncio.to_thread(scaisend, "partner list", POSTGRES_DSN=service_dsn("deliverer"))
+    assert (ran.status, ran.err) == (1, "error: Postgres: permission denied for table partners: POSTGRES_DSN must name an administrator\n")
+    ran = await asyncio.to_thread(scaisend, "migrate", POSTGRES_DSN=service_dsn("deliverer"))
+    assert (ran.status, ran.err) == (1, "error: Postgres: migrations run as a superuser, or as a role with BYPASSRLS and CREATEROLE\n")
+    async with administration(postgres_dsn) as admin:
+        await admin.execute("UPDATE schema_migrations SET checksum = 'x' WHERE version = 1")
+    ran = await asyncio.to_thread(scaisend, "migrate")
+    assert ran.status == 1
+    assert "0001_init.sql was applied in another form" in ran.err
+
+
 async def test_a_tenants_first_key_has_full_access_and_only_its_mac_is_kept(scaisend, tenant, postgres_dsn) -> None:
     made = await asyncio.to_thread(scaisend, "key create shop --json")
     text = made.json["api_key"]

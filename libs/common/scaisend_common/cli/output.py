@@ -10,8 +10,9 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from scaisend_common.plumbing.postgres import DatabaseAway
+from scaisend_common.plumbing.postgres import DatabaseAway, NotPrepared
 from scaisend_common.plumbing.redis import RedisAway
+from scaisend_common.schema.migrations import WrongMigrations
 
 T = TypeVar("T")
 Row = Mapping[str, object]
@@ -65,13 +66,13 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; what stands in its way ends the process with 1 and one line."""
     try:
         return asyncio.run(work)
-    except (Refused, DatabaseAway, RedisAway) as error:
+    except (Refused, DatabaseAway, NotPrepared, WrongMigrations, RedisAway) as error:
         fail(error)
 
 
 def fail(error: Exception) -> NoReturn:
     """Say what is wrong and exit with 1."""
-    where = {DatabaseAway: "Postgres: ", RedisAway: "Redis: "}.get(type(error), "")
+    where = {DatabaseAway: "Postgres: ", NotPrepared: "Postgres: ", RedisAway: "Redis: "}.get(type(error), "")
     sys.stderr.write(f"error: {where}{error}\n")
     raise SystemExit(1)
 

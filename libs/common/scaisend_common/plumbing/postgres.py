@@ -45,6 +45,10 @@ class DatabaseAway(Exception):
     """The database did not do it: nothing was changed, or (when a commit was under way) perhaps all of it. May work later."""
 
 
+class NotPrepared(Exception):
+    """An administrator's statement cannot be done here: the schema is missing, or the role may not do it."""
+
+
 @contextmanager
 def outages_translated() -> Iterator[None]:
     """Turn what asyncpg raises when the database is away into DatabaseAway."""
@@ -153,12 +157,16 @@ async def tenant_transaction(pool: Pool, tenants: Iterable[str | UUID]) -> Async
 
 @asynccontextmanager
 async def administration(dsn: str) -> AsyncIterator[Connection]:
-    """Open one connection for administration (migrations, the command line). Raises DatabaseAway."""
+    """Open one connection for administration (migrations, the command line). Raises DatabaseAway, NotPrepared."""
     with outages_translated():
         connection = await asyncpg.connect(
             dsn, timeout=CONNECT_SECONDS, server_settings={"application_name": "scaisend", "timezone": "UTC"}
         )
         try:
             yield connection
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
+            raise NotPrepared(f"{error}: run `scaisend migrate` first") from error
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise NotPrepared(f"{error}: POSTGRES_DSN must name an administrator") from error
         finally:
             await connection.close(timeout=CONNECT_SECONDS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from scaisend_common.plumbing.postgres import DatabaseAway, Pool, administration
+from scaisend_common.plumbing.postgres import DatabaseAway, NotPrepared, Pool, administration
 from scaisend_common.schema import store
 from scaisend_common.schema.migrations import latest, pending, read_migrations
 from scaisend_common.schema.roles import ROLE_SETTINGS, SERVICE_ROLES, scram_verifier
@@ -42,10 +42,12 @@ async def migrate(
     """Apply what is missing, make partitions, bind the service roles and give them passwords.
 
     `role_password` is for all of them, `role_passwords` (by role) for single ones; without one a role's password stays as it is.
-    Raises DatabaseAway, WrongMigrations.
+    Raises DatabaseAway, NotPrepared, WrongMigrations.
     """
     passwords = dict.fromkeys(SERVICE_ROLES, role_password) | dict(role_passwords or {})
     async with administration(dsn) as connection:
+        if not await store.may_migrate(connection):
+            raise NotPrepared("migrations run as a superuser, or as a role with BYPASSRLS and CREATEROLE")
         await store.lock_migrations(connection)
         await store.ensure_history(connection)
         history = await store.read_history(connection)

@@ -11,6 +11,12 @@ _LOCK = 0x5CA15E4D  # one runner at a time per database
 _RACED = "tuple concurrently updated"  # another database of the cluster changed the same role at the same time
 
 
+async def may_migrate(connection: Connection) -> bool:
+    """Tell whether this role's functions will see every tenant, and whether it may make roles."""
+    may: bool = await connection.fetchval("SELECT rolsuper OR (rolbypassrls AND rolcreaterole) FROM pg_roles WHERE rolname = current_user")
+    return may
+
+
 async def lock_migrations(connection: Connection) -> None:
     """Wait until no other runner is at work on this database; the lock ends with the connection."""
     await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
