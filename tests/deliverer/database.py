@@ -8,7 +8,8 @@ from tests.deliverer.making import DOMAIN, OTHER, TENANT
 from scaisend_common.mail.binding import dkim_binding
 from scaisend_common.plumbing.crypto import KeyRing, new_dkim_key, new_key_ring, seal
 
-KEK = KeyRing.parse(new_key_ring())
+KEK_TEXT = new_key_ring()
+KEK = KeyRing.parse(KEK_TEXT)
 DER, PUBLIC = new_dkim_key()
 
 

@@ -86,7 +86,7 @@ class Deliverer:
             return waiting
         repeat = incoming.redelivered or job.repeat
         waiting = self._jobs[key] = Waiting(job, incoming.queue, repeat, self._loop.time(), self._loop.create_future())
-        waiting.end.add_done_callback(lambda _: self._jobs.pop(key))
+        waiting.end.add_done_callback(lambda _: self._let_go(waiting))
         if self._works(job.shard):
             self._paths.put(waiting)
         else:
@@ -113,6 +113,8 @@ class Deliverer:
             fail_here("deliverer.after_250_before_ledger")
             await self._record(waiting, fate)
             fail_here("deliverer.after_ledger_before_publish")
+        else:
+            self._let_go(waiting)  # the same attempt may come back, even before the confirm, and is then another's to make
         await self._outbox.add(fate.letter)
         waiting.finish(End.DONE)
         JOBS.labels(fate.what).inc()
@@ -140,6 +142,11 @@ class Deliverer:
             next_at=outcome.next_at,
             ms=outcome.hop.ms,
         )
+
+    def _let_go(self, waiting: Waiting) -> None:
+        key = waiting.job.delivery_id, waiting.job.attempt
+        if self._jobs.get(key) is waiting:
+            del self._jobs[key]
 
     def _quarantine(self, incoming: Incoming[JobBatch]) -> AbstractAsyncContextManager[object]:
         return self._alone if incoming.failures >= SUSPECT else nullcontext()

@@ -74,7 +74,8 @@ class Writer:
             return Bounced(composed.why, composed.status, BounceKind.BLOCKED)
         reverse_path = f"{return_path_local(self._return_path_keys, sender.tenant_number, job.delivery_id)}@{sender.return_path_host}"
         needs_utf8 = composed.needs_smtp_utf8 or not job.rcpt.is_ascii
-        envelope = Envelope(reverse_path, str(job.rcpt), composed.needs_8bit_mime, needs_utf8)
+        needs_8bit = composed.needs_8bit_mime or composed.needs_smtp_utf8  # header fields in UTF-8 are 8-bit as well (RFC 6531 3.6)
+        envelope = Envelope(reverse_path, str(job.rcpt), needs_8bit, needs_utf8)
         return Mail(envelope, composed.wire(sign(composed, sender.key, now, body_hash=body_hash)))
 
     async def _shared_body(self, reference: ContentRef, content: Content, extensions: Extensions) -> SharedBody:
