@@ -120,6 +120,27 @@ async def test_sigterm_answers_what_is_in_work_and_loses_nothing(own_api: World,
     assert len(published) - len(accepted) <= len(refused)
 
 
+async def test_a_bug_is_a_500_without_a_word_of_what_it_was_and_a_line_in_the_log(own_api: World) -> None:
+    key = await own_api.key(await own_api.shop())
+    own_api.stop()
+    own_api.start(SCAISEND_FAILPOINTS="api.accept.after_store_before_publish=raise*1")
+    own_api.may_fail = True
+    answer = own_api.send(key, valid())
+    assert (answer.status, answer.body) == (500, b'{"errors":[{"field":null,"message":"internal server error"}]}')
+    assert len(own_api.log_lines("request_failed")) == 1
+    assert own_api.send(key, valid()).status == 202
+
+
+async def test_requests_are_counted_by_route_and_status_and_nothing_personal(own_api: World) -> None:
+    key = await own_api.key(await own_api.shop())
+    assert [own_api.send(key, each).status for each in (valid(), valid(), b"{")] == [202, 202, 400]
+    metrics = own_api.metrics()
+    assert 'scaisend_api_requests_total{route="mail_send",status="202"} 2.0' in metrics
+    assert 'scaisend_api_requests_total{route="mail_send",status="400"} 1.0' in metrics
+    assert "scaisend_api_accept_seconds_count 2.0" in metrics
+    assert "sender.test" not in metrics
+
+
 async def test_no_key_is_written_into_the_log(own_api: World) -> None:
     key = await own_api.key(await own_api.shop())
     for each in (key, key[:-1] + "A", "SG." + "x" * 22 + "." + "y" * 43):

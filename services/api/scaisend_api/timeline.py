@@ -97,7 +97,7 @@ def delivery_view(row: DeliveryRow) -> View:
         "originating_ip": "",
         "categories": [*origin.categories],
         "unique_args": msgspec.json.encode(origin.custom_args).decode(),  # a string that holds JSON: so it is at SendGrid
-        "outbound_ip": hops[-1].source_ip if hops else "",
+        "outbound_ip": next((hop.source_ip for hop in reversed(hops) if hop.source_ip), ""),
         "outbound_ip_type": "dedicated",
         "attempts": _attempts_view(row),
     }
