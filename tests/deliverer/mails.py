@@ -66,7 +66,7 @@ heads = st.builds(
     reply_to=st.lists(mailboxes, max_size=2).map(tuple),
     subject=texts,
     headers=extra_headers,
-    substitutions=st.dictionaries(st.sampled_from(["-name-", "%x%", "a", ""]), texts, max_size=2),
+    substitutions=st.dictionaries(st.sampled_from(["-name-", "%x%", " ", ""]), texts, max_size=2),
 )
 
 

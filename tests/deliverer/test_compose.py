@@ -138,6 +138,8 @@ def test_an_address_that_is_not_ascii_needs_smtputf8() -> None:
         assert mail.needs_smtp_utf8
         assert "<jörg@xn--bcher-kva.example>".encode() in mail.header_block()
     assert not composed(compose(head_of(), HELLO, FULL, message_id=MESSAGE_ID, date=NOW)).needs_smtp_utf8
+    becomes_one = head_of(reply_to=(Mailbox(Address("-rep-", "example.com")),), substitutions={"-rep-": "jörg"})
+    assert isinstance(compose(becomes_one, HELLO, BARE, message_id=MESSAGE_ID, date=NOW), CannotCompose)
 
 
 def test_a_name_or_a_subject_that_is_not_ascii_needs_no_extension() -> None:

@@ -116,10 +116,11 @@ def fold(name: str, value: str) -> bytes:
     for token in _tokens(value):
         if column + len(token) > _LINE and (line or len(token) < _LINE):
             lines.append(line)
-            line, column = token if token[0] == " " else " " + token, 0
+            line = token if token[0] == " " else " " + token
+            column = len(line)
         else:
             line += token
-        column += len(token)
+            column += len(token)
     return "\r\n".join([*lines, line]).encode("utf-8", "replace")
 
 

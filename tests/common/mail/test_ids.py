@@ -88,6 +88,12 @@ def test_a_changed_sg_message_id_names_another_delivery_or_none(delivery: Delive
     assert found is None or sg_message_id(found)
 
 
+@given(st.text("ABCXYZabcxyz019-_", min_size=22, max_size=22) | st.sampled_from(["_" * 22, "5" + "_" * 21, "A" * 22]))
+def test_every_submission_id_has_an_instant(text: str) -> None:
+    if is_submission_id(text):
+        assert made_at(SubmissionId(text)).year <= 9999
+
+
 @given(deliveries)
 def test_a_message_id_is_short_and_bracketed(delivery: DeliveryId) -> None:
     assert message_id(delivery, "example.com") == f"<{delivery}@example.com>"

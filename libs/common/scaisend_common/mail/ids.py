@@ -16,6 +16,7 @@ DeliveryId = NewType("DeliveryId", str)
 
 _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _LENGTH = 22
+_END_OF_TIME = (253_402_300_800_000).to_bytes(6)  # unix milliseconds of the year 10000, where datetime ends
 
 
 def submission_id(now_ms: int, entropy: bytes) -> SubmissionId:
@@ -29,8 +30,8 @@ def submission_id(now_ms: int, entropy: bytes) -> SubmissionId:
 
 
 def is_submission_id(text: str) -> bool:
-    """Tell whether `text` has the form of a submission id."""
-    return len(text) == _LENGTH and _ALPHABET.issuperset(text)
+    """Tell whether `text` has the form of a submission id, and an instant that `made_at` can tell."""
+    return len(text) == _LENGTH and _ALPHABET.issuperset(text) and urlsafe_b64decode(text[:8]) < _END_OF_TIME
 
 
 def made_at(submission: SubmissionId) -> datetime:
