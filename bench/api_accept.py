@@ -6,7 +6,6 @@ Closed loop over keep-alive connections, 4 KB of text and HTML a mail. `--thousa
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 from itertools import cycle, islice
@@ -50,7 +49,7 @@ async def run(arguments: argparse.Namespace) -> None:
         answers = await (load.open(requests, arguments.rate) if arguments.rate else load.closed(requests))
     seconds = perf_counter() - begun
     cuts = quantiles(answers.seconds, n=100) if len(answers.seconds) > 1 else answers.seconds * 99
-    print(  # noqa: T201
+    print(
         json.dumps(
             {
                 "accepted_per_s": round(answers.accepted / seconds, 1),

@@ -107,9 +107,7 @@ def postfix(folder: Path, port: int, sink: str, sender_domain: str) -> Iterator[
     started = subprocess.run(["postfix", "-c", str(config), "start"], check=False, capture_output=True, text=True)
     try:
         if started.returncode:
-            raise RuntimeError(
-                f"postfix did not start: {started.stderr}"
-            )
+            raise RuntimeError(f"postfix did not start: {started.stderr}")
         _wait_port(port)
         pid = int((queue / "pid/master.pid").read_text())
         yield Peer("postfix", port, {"postfix": [pid], "opendkim": [milter.pid]})

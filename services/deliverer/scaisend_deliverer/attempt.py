@@ -9,7 +9,7 @@ from functools import partial
 
 from scaisend_common.mail.events import Hop
 from scaisend_common.mail.retry import RetrySchedule
-from scaisend_common.mail.verdict import Bounced, Deferred, Unknown
+from scaisend_common.mail.verdict import Bounced, Deferred, Unknown, Verdict
 from scaisend_common.messages import Content, Job, WhyLater
 from scaisend_common.plumbing.redis import RedisAway
 from scaisend_common.topology import Topology
@@ -77,7 +77,7 @@ class Attempts:
         content = await self._contents.of(job.content)
         destination = await self._mx.destination(job.rcpt.domain)
         if not isinstance(destination, Destination):
-            return self._ended(job, destination, Hop())
+            return self._ended(job, await self._unless_stopped(job, destination), Hop())
         if job.site == job.rcpt.domain != destination.site:
             return rerouted(job, destination.site, self._topology)
         async with self._writer.room(job):
@@ -124,7 +124,7 @@ class Attempts:
     async def _fate_of(self, job: Job, sender: Sender, result: Result | Unreached | LeftAlone, hop: Hop) -> Fate | None:
         match result:
             case Unreached(verdict, where):
-                return self._ended(job, verdict, where)
+                return self._ended(job, await self._unless_stopped(job, verdict), where)
             case LeftAlone(seconds):
                 return waits(job, WhyLater.SUSPENDED, self._now() + seconds + SPREAD * self._jitter(), repeat=job.repeat)
             case Halted(Stopped(reason)):
@@ -140,7 +140,17 @@ class Attempts:
             case Stale(why):
                 raise AssertionError(f"a stale session was not replaced: {why}")
             case verdict:
-                return self._ended(job, verdict, hop, at_most_once=sender.at_most_once)
+                return self._ended(job, await self._unless_stopped(job, verdict), hop, at_most_once=sender.at_most_once)
+
+    async def _unless_stopped(self, job: Job, verdict: Verdict) -> Verdict | Dropped:
+        """A deferred job that was stopped meanwhile does not wait for its next attempt; without the ledger, that one will find out."""
+        if not isinstance(verdict, Deferred):
+            return verdict
+        try:
+            reason = await self._ledger.stopped(job)
+        except RedisAway:
+            return verdict
+        return verdict if reason is None else Dropped(reason)
 
     async def _known(self, job: Job, fate: Fate | InDoubt | None) -> Fate | None:
         if not isinstance(fate, InDoubt):

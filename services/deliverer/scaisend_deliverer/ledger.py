@@ -98,12 +98,17 @@ def permit_of(job: Job, prior: bytes | None, stops: Sequence[bytes | None], *, k
     """Return what the ledger's answer means: `prior` is what the claim held before, `stops` in the order of `stop_keys`."""
     if prior is not None:
         return Taken(prior)
+    if reason := stop_of(job, stops):
+        return Stopped(reason)
+    return Go(holds) if knows_stops else Unsure(holds)
+
+
+def stop_of(job: Job, stops: Sequence[bytes | None]) -> str | None:
+    """Return why a job is stopped, or None; `stops` in the order of `stop_keys`."""
     tenant, address, delivery, batch = stops
     if address is not None and not stop_holds(address.decode(), job.head.settings):
         address = None
-    if reason := next((each for each in (tenant, address, delivery, batch) if each is not None), None):
-        return Stopped(reason.decode())
-    return Go(holds) if knows_stops else Unsure(holds)
+    return next((each.decode() for each in (tenant, address, delivery, batch) if each is not None), None)
 
 
 class Ledger:
@@ -132,6 +137,10 @@ class Ledger:
     def record(self, job: Job, outcome: Outcome) -> asyncio.Future[None]:
         """Write the outcome over the claim. At that instant the attempt is known: a repeat publishes the outcome and sends nothing."""
         return self._records.add((claim_key(job), encode(outcome)))
+
+    async def stopped(self, job: Job) -> str | None:
+        """Return why a job must not be tried again, or None. For those that were not sent: a refused one never asks for its permit."""
+        return stop_of(job, await self._redis.mget(stop_keys(job)))
 
     async def release(self, job: Job) -> None:
         """Give up a claim of ours for an attempt that was not made."""
