@@ -71,6 +71,7 @@ class Application:
         except Exception:
             log.exception("request_failed", method=call.method, path=call.path)
             route, result = "failed", answer.INTERNAL
+        await call.drain()
         self._count(route, result.status)
         common = answer.MAIL_HEADERS if route == "mail_send" else answer.OTHER_HEADERS
         length = (b"content-length", b"%d" % len(result.body))

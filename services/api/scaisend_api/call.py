@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scaisend_api.inflate import Inflater, NotGzip
@@ -12,6 +12,8 @@ from scaisend_api.inflate import Inflater, NotGzip
 BODY_MOST = 31_457_280  # bytes after gunzip: SendGrid's 30 MB
 LARGE = 1024 * 1024  # bytes from which on a body is large
 BODY_SECONDS = 60.0
+DRAIN_MOST = 64 * 1024 * 1024  # bytes, and seconds, for which a body that nobody wants is read and forgotten
+DRAIN_SECONDS = 5.0
 
 Message = MutableMapping[str, Any]  # ASGI's
 
@@ -28,7 +30,7 @@ class ClientGone(Exception):
     """The connection was lost before the body was there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """Header names are in lower case; of a header that occurs twice the last one counts."""
 
@@ -36,6 +38,7 @@ class Call:
     path: str
     headers: Mapping[bytes, bytes]
     receive: Callable[[], Awaitable[Message]]
+    _is_read: bool = field(default=False, init=False)
 
     def header(self, name: bytes) -> str:
         """Return a header's value; empty where there is none."""
@@ -62,6 +65,18 @@ class Call:
                 return await self._inflated()
             first, more = await self._receive()
             return await self._collected(first) if more else first
+
+    async def drain(self) -> None:
+        """Read and forget what is left of the body, within bounds: a client still writing would see a reset instead of the answer."""
+        if self._is_read or self.header(b"expect").lower() == "100-continue":  # which is written only when asked for
+            return
+        drained = 0
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self._is_read and drained < DRAIN_MOST:
+                    drained += len((await self._receive())[0])
+        except (TimeoutError, ClientGone):
+            pass
 
     async def _collected(self, first: bytes) -> bytearray:
         collected = bytearray(first)
@@ -94,7 +109,9 @@ class Call:
         message = await self.receive()
         if message["type"] != "http.request":
             raise ClientGone
-        return message.get("body", b""), message.get("more_body", False)
+        more = message.get("more_body", False)
+        self._is_read = not more
+        return message.get("body", b""), more
 
     def _length(self) -> int | None:
         declared = self.headers.get(b"content-length", b"")
