@@ -34,6 +34,7 @@ def api(shared: Shared, amqp_url: str, worker_number: int, tmp_path_factory: pyt
         free_port=servers.free_port,
         place=tmp_path_factory.mktemp("api"),
     ) as made:
+        made.start()
         yield made
     databases.drop(shared.urls.postgres_dsn, name)
 
@@ -42,7 +43,7 @@ def api(shared: Shared, amqp_url: str, worker_number: int, tmp_path_factory: pyt
 def own_api(
     amqp_url: str, redis_url: str, postgres_dsn: str, service_dsn: Callable[[str], str], free_port: Callable[[], int], tmp_path: Path
 ) -> Iterator[World]:
-    """A running api that this test may do anything to."""
+    """An api that this test starts, and may do anything to."""
     with world(
         amqp_url=amqp_url, redis_url=redis_url, postgres_dsn=postgres_dsn, api_dsn=service_dsn("api"), free_port=free_port, place=tmp_path
     ) as made:

@@ -16,6 +16,7 @@ from scaisend_common.messages import Content
 
 
 async def test_ready_means_the_broker_and_the_rest_is_degraded(own_api: World) -> None:
+    own_api.start()
     await eventually(lambda: own_api.ready()[0] == 200)
     await eventually(lambda: own_api.ready()[1].get("status") == "ready")
     assert set(own_api.ready()[1]["checks"]) >= {"broker", "postgres", "redis"}
@@ -23,7 +24,6 @@ async def test_ready_means_the_broker_and_the_rest_is_degraded(own_api: World) -
 
 async def test_without_the_broker_mail_is_refused_at_once_with_retry_after(own_api: World) -> None:
     async with relay(own_api.environment["AMQP_URL"]) as broker:
-        own_api.stop()
         own_api.start(AMQP_URL=broker.url)
         key = await own_api.key(await own_api.shop())
         assert await asyncio.to_thread(own_api.send, key, valid()) is not None
@@ -39,7 +39,6 @@ async def test_without_the_broker_mail_is_refused_at_once_with_retry_after(own_a
 
 async def test_a_broker_that_does_not_answer_is_a_503_within_five_seconds(own_api: World) -> None:
     async with relay(own_api.environment["AMQP_URL"]) as broker:
-        own_api.stop()
         own_api.start(AMQP_URL=broker.url)
         key = await own_api.key(await own_api.shop())
         await eventually(lambda: own_api.send(key, valid()).status == 202)
@@ -52,7 +51,6 @@ async def test_a_broker_that_does_not_answer_is_a_503_within_five_seconds(own_ap
 
 async def test_without_postgres_known_keys_go_on_sending_and_unknown_ones_are_503(own_api: World, take: Take) -> None:
     async with relay(own_api.environment["POSTGRES_DSN"]) as database:
-        own_api.stop()
         own_api.start(POSTGRES_DSN=database.url)
         tenant = await own_api.shop()
         known, unknown = await own_api.key(tenant), await own_api.key(tenant)
@@ -76,7 +74,6 @@ async def test_without_postgres_known_keys_go_on_sending_and_unknown_ones_are_50
 
 async def test_without_redis_only_requests_with_a_key_are_refused(own_api: World) -> None:
     async with relay(own_api.environment["REDIS_URL"]) as redis:
-        own_api.stop()
         own_api.start(REDIS_URL=redis.url)
         key = await own_api.key(await own_api.shop())
         assert (await asyncio.to_thread(own_api.send, key, valid(), Idempotency_Key="a")).status == 202
@@ -90,6 +87,7 @@ async def test_without_redis_only_requests_with_a_key_are_refused(own_api: World
 
 
 async def test_sigterm_answers_what_is_in_work_and_loses_nothing(own_api: World, take: Take) -> None:
+    own_api.start()
     key = await own_api.key(await own_api.shop())
     assert own_api.send(key, valid()).status == 202
     await take()
@@ -122,7 +120,6 @@ async def test_sigterm_answers_what_is_in_work_and_loses_nothing(own_api: World,
 
 async def test_a_bug_is_a_500_without_a_word_of_what_it_was_and_a_line_in_the_log(own_api: World) -> None:
     key = await own_api.key(await own_api.shop())
-    own_api.stop()
     own_api.start(SCAISEND_FAILPOINTS="api.accept.after_store_before_publish=raise*1")
     own_api.may_fail = True
     answer = own_api.send(key, valid())
@@ -132,6 +129,7 @@ async def test_a_bug_is_a_500_without_a_word_of_what_it_was_and_a_line_in_the_lo
 
 
 async def test_requests_are_counted_by_route_and_status_and_nothing_personal(own_api: World) -> None:
+    own_api.start()
     key = await own_api.key(await own_api.shop())
     assert [own_api.send(key, each).status for each in (valid(), valid(), b"{")] == [202, 202, 400]
     metrics = own_api.metrics()
@@ -142,6 +140,7 @@ async def test_requests_are_counted_by_route_and_status_and_nothing_personal(own
 
 
 async def test_no_key_is_written_into_the_log(own_api: World) -> None:
+    own_api.start()
     key = await own_api.key(await own_api.shop())
     for each in (key, key[:-1] + "A", "SG." + "x" * 22 + "." + "y" * 43):
         own_api.send(each, valid())

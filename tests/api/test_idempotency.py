@@ -123,7 +123,6 @@ async def test_a_malformed_key_is_refused(api: World, key: str, name: str) -> No
 @pytest.mark.parametrize("point", ["api.accept.after_publish_before_confirm", "api.accept.after_confirm_before_answer"])
 async def test_killed_around_the_confirm_the_retry_has_the_same_id_and_is_marked_a_repeat(own_api: World, take: Take, point: str) -> None:
     key = await own_api.key(await own_api.shop())
-    own_api.stop()
     own_api.start(SCAISEND_FAILPOINTS=f"{point}=kill")
     with pytest.raises(OSError):
         own_api.send(key, valid(), Idempotency_Key="once")

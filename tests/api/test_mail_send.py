@@ -201,6 +201,7 @@ async def test_gzipped_bodies_are_read_and_bombs_refused(api: World, key: str) -
 
 
 async def test_a_gzip_bomb_is_refused_in_bounded_memory(own_api: World) -> None:
+    own_api.start()
     key = await own_api.key(await own_api.shop())
     before = own_api.peak_mb()
     answer = own_api.send(key, gzip.compress(b" " * 64_000_000, 9), Content_Encoding="gzip")
@@ -209,6 +210,7 @@ async def test_a_gzip_bomb_is_refused_in_bounded_memory(own_api: World) -> None:
 
 
 async def test_an_attachment_of_22_000_000_bytes_takes_a_hundred_megabytes_of_memory_at_most(own_api: World) -> None:
+    own_api.start()
     key = await own_api.key(await own_api.shop())
     assert own_api.send(key, valid()).status == 202
     before = own_api.peak_mb()
@@ -223,6 +225,8 @@ async def test_thirty_mebibytes_are_the_limit_whether_their_length_was_told_or_n
     fitting = start + b"x" * (most - len(start) - len(end)) + end
     assert api.send(key, fitting).status == 202
     assert api.send(key, fitting + b" ").status == 413
+    assert api.send(key, fitting + b" ", Connection="close").status == 413  # not a reset, though the client is still writing
+    assert api.send("SG.nonsense", fitting, Connection="close").status == 401
     assert _chunked(api, key, fitting) == 202
     assert _chunked(api, key, fitting + b" ") == 413
     assert api.send(key, gzip.compress(fitting, 1), Content_Encoding="gzip").status == 202

@@ -17,6 +17,7 @@ from scaisend_common.plumbing.postgres import DatabaseAway
 FRESH, RENEWED, STALE, UNKNOWN, AWAY = 60.0, 45.0, 3600.0, 2.0, 2.0  # seconds
 LOOK_SECONDS = 2.5  # the longest look at the database
 MOST = 100_000  # entries
+STRANGERS_AT_ONCE = 4  # looks for keys that are not known: guessing takes no connection from those who are
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -38,6 +39,7 @@ class Cache(Generic[K, V]):
         self._unknown: dict[K, float] = {}
         self._flights: Flights[K, V | None] = Flights()
         self._renewals: dict[K, asyncio.Task[None]] = {}
+        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
         self._generation = 0
         self._away_until = 0.0
 
@@ -77,6 +79,12 @@ class Cache(Generic[K, V]):
         return entry.value
 
     async def _fetch(self, key: K) -> V | None:
+        if key in self._known:
+            return await self._look(key)
+        async with self._strangers:
+            return await self._look(key)
+
+    async def _look(self, key: K) -> V | None:
         began_at, generation = self._now(), self._generation
         try:
             async with asyncio.timeout(LOOK_SECONDS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,16 +68,17 @@ class Call:
             return await self._collected(first) if more else first
 
     async def drain(self) -> None:
-        """Read and forget what is left of the body, within bounds: a client still writing would see a reset instead of the answer."""
+        """Read and forget what is left of the body, within bounds.
+
+        A client that is still writing, and asked for the connection to be closed, would see a reset instead of the answer.
+        """
         if self._is_read or self.header(b"expect").lower() == "100-continue":  # which is written only when asked for
             return
         drained = 0
-        try:
+        with suppress(TimeoutError, ClientGone):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while not self._is_read and drained < DRAIN_MOST:
                     drained += len((await self._receive())[0])
-        except (TimeoutError, ClientGone):
-            pass
 
     async def _collected(self, first: bytes) -> bytearray:
         collected = bytearray(first)
