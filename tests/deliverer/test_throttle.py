@@ -58,7 +58,7 @@ def test_pauses_grow_up_to_their_longest(draws: list[float]) -> None:
         assert not pause.is_over(now)
         assert pause.is_over(pause.until)
         now = pause.until
-    assert all(0.7499 * FIRST_PAUSE <= length <= 1.25 * LONGEST_PAUSE for length in lengths)
+    assert all(0.7499 * FIRST_PAUSE <= length <= 1.2501 * LONGEST_PAUSE for length in lengths)
     assert lengths[-1] >= 0.7499 * min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (len(draws) - 1))
 
 
