@@ -9,8 +9,8 @@ from scaisend_common.mail.reply import Reply
 from scaisend_common.mail.verdict import Delivered
 from scaisend_common.messages import WhyLater
 from scaisend_common.topology import Topology
+from scaisend_deliverer.earlier import Held, InDoubt, Untried
 from scaisend_deliverer.fate import attempted, known, parked, rerouted
-from scaisend_deliverer.ledger import Held, InDoubt, Untried
 from scaisend_deliverer.outcome import Outcome
 
 OUTCOME = Outcome(Delivered(Reply(250, "", "OK")), NOW, Hop())

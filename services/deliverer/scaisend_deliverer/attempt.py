@@ -15,8 +15,9 @@ from scaisend_common.plumbing.redis import RedisAway
 from scaisend_common.topology import Topology
 from scaisend_deliverer.connections import LeftAlone, Unreached
 from scaisend_deliverer.contents import Contents
+from scaisend_deliverer.earlier import InDoubt
 from scaisend_deliverer.fate import OVERFLOW_SECONDS, Fate, attempted, known, rerouted, waits
-from scaisend_deliverer.ledger import InDoubt, Ledger
+from scaisend_deliverer.ledger import Ledger
 from scaisend_deliverer.mx import Destination, Mx
 from scaisend_deliverer.outcome import Dropped, Ending, conclude
 from scaisend_deliverer.paths import Path
@@ -69,7 +70,7 @@ class Attempts:
         return await self._known(waiting.job, known(waiting.job, await self._ledger.earlier(waiting.job), self._now()))
 
     async def make(self, path: Path, waiting: Waiting) -> Fate | None:
-        """Make the attempt and return what follows; None: it was taken back. Raises CannotSign, DatabaseAway, BlobMissing."""
+        """Make the attempt and return what follows; None: it was taken back. Raises CannotSign, DatabaseAway, BlobMissing, NoRoom."""
         job, began = waiting.job, self._loop.time()
         if self._now() >= job.expires_at:
             return self._ended(job, Deferred("its time was over before it could be tried"), Hop())
@@ -81,15 +82,15 @@ class Attempts:
         if job.site == job.rcpt.domain != destination.site:
             return rerouted(job, destination.site, self._topology)
         async with self._writer.room(job):
-            result = await self._transact(path, waiting, destination, content, sender, began + self._seconds)
+            result = await self._transact(path, waiting, destination, content, sender)
         hop = waiting.session.hop(round(1000 * (self._loop.time() - began))) if waiting.session is not None else Hop()
         return await self._fate_of(job, sender, result, hop)
 
     async def _transact(
-        self, path: Path, waiting: Waiting, destination: Destination, content: Content, sender: Sender, deadline: float
+        self, path: Path, waiting: Waiting, destination: Destination, content: Content, sender: Sender
     ) -> Result | Unreached | LeftAlone:
         """Hand the mail over in a warm session or a new one; a warm one that turns out to be over costs no attempt."""
-        claimed = None
+        claimed, deadline = None, self._loop.time() + self._seconds
         while True:
             session = await path.connections.borrow(destination.targets, path.most(), deadline)
             if not isinstance(session, Session):

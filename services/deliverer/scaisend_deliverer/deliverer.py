@@ -25,6 +25,7 @@ from scaisend_deliverer.outbox import Outbox
 from scaisend_deliverer.paths import Path, Paths
 from scaisend_deliverer.senders import CannotSign
 from scaisend_deliverer.waiting import End, Waiting
+from scaisend_deliverer.writing import NoRoom
 
 log = get_logger()
 
@@ -78,6 +79,11 @@ class Deliverer:
         """Send a job to wait elsewhere: its path has no room for it."""
         await self._settle(waiting, waits(waiting.job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=waiting.repeat))
 
+    async def broken(self, waiting: Waiting, error: BaseException) -> None:
+        """Park a job that no code was prepared for, alone."""
+        log.error("job_broken", delivery_id=waiting.job.delivery_id, exc_info=error)
+        await self._settle(waiting, parked(waiting.job, waiting.queue, f"{type(error).__name__}: {error}"))
+
     def _take(self, job: Job, incoming: Incoming[JobBatch]) -> Waiting:
         """Take a job in, or find it at work already: then this copy of its message only waits for the same end."""
         key = job.delivery_id, job.attempt
@@ -98,7 +104,7 @@ class Deliverer:
         job = waiting.job
         try:
             return await self._attempts.earlier(waiting) or await self._attempts.make(path, waiting)
-        except (DatabaseAway, RedisAway, CannotSign) as away:
+        except (DatabaseAway, RedisAway, CannotSign, NoRoom) as away:
             log.warning("job_waits", delivery_id=job.delivery_id, why=f"{type(away).__name__}: {away}")
             return waits(job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=True)
         except BlobMissing as missing:
@@ -116,6 +122,8 @@ class Deliverer:
         else:
             self._let_go(waiting)  # the same attempt may come back, even before the confirm, and is then another's to make
         await self._outbox.add(fate.letter)
+        if fate.outcome is not None:
+            self._ledger.shorten(waiting.job)
         waiting.finish(End.DONE)
         JOBS.labels(fate.what).inc()
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from scaisend_common.messages import Job, WhyLater
 from scaisend_common.topology import Topology
-from scaisend_deliverer.ledger import Earlier, Held, InDoubt, Untried
-from scaisend_deliverer.outbox import Letter
+from scaisend_deliverer.earlier import Earlier, Held, InDoubt, Untried
+from scaisend_deliverer.letter import Letter
 from scaisend_deliverer.outcome import Outcome, events_of, later_of, put_off
 
 CLAIMED_SECONDS = 30.0

@@ -1,6 +1,6 @@
 """The ledger of attempts, in Redis: who has an attempt, what became of it, and what must not be sent any more.
 
-    claim:<delivery>:<attempt>   the owner's id for 7 days; then over it the outcome (0x01, MessagePack) for an hour
+    claim:<delivery>:<attempt>   the owner's id, then over it the outcome (0x01, MessagePack); 7 days, an hour once that is published
     owner:<id>                   lives 15 s, refreshed every 5 while its process does
     stop:…                       scaisend_common.stops
     ledger:epoch                 unix time at which this ledger began; missing: it was lost, and its stops are not there yet
@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from prometheus_client import Histogram
 from structlog import get_logger
 
-from scaisend_common.mail.suppression import stop_holds
 from scaisend_common.messages import Job, decoder, encode
 from scaisend_common.plumbing.redis import Redis, RedisAway
-from scaisend_common.stops import address_stop, batch_stop, delivery_stop, tenant_stop
 from scaisend_deliverer.batches import Batches
+from scaisend_deliverer.earlier import Earlier, Held, InDoubt, Untried
 from scaisend_deliverer.outcome import Outcome
-from scaisend_deliverer.permit import Go, Permit, Stopped, Taken, Unsure
+from scaisend_deliverer.permit import Permit, permit_of, stop_keys, stop_of
 
 log = get_logger()
 
-CLAIM_SECONDS = 7 * 86400
+CLAIM_SECONDS = 7 * 86400  # longer than any outage of the broker that mail survives
 OUTCOME_SECONDS = 3600
 OWNER_SECONDS = 15
 REFRESH_SECONDS = 5.0
@@ -37,6 +35,7 @@ HOLDS_SECONDS = 10.0  # after a refresh; five less than others need to take us f
 MOST = 200
 CLAIM_LINGER = 0.001  # the first flight to the server takes longer
 RECORD_LINGER = 0.004
+SHORTEN_LINGER = 0.1
 EPOCH = "ledger:epoch"
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5)
 LATENCY = Histogram("scaisend_ledger_seconds", "How long a call to the ledger took", ["call"], buckets=BUCKETS)
@@ -55,60 +54,15 @@ end
 return answers
 """
 _RECORD = "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'EX', ARGV[1]) end"
+_SHORTEN = "for i = 1, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[1]) end"
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 _decode_outcome: Callable[[bytes], Outcome] = decoder(Outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class Untried:
-    """Nobody has had this attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Somebody who lives has it."""
-
-    owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class InDoubt:
-    """Somebody may have sent it, and cannot be asked."""
-
-    why: str
-
-
-Earlier = Untried | Held | InDoubt | Outcome
-
-
 def claim_key(job: Job) -> str:
     """The key of a job's attempt."""
     return f"claim:{job.delivery_id}:{job.attempt}"
-
-
-def stop_keys(job: Job) -> tuple[str, str, str, str]:
-    """The keys of the stops that may hold for a job: tenant, address, delivery, batch (the delivery again where there is none)."""
-    delivery = delivery_stop(job.delivery_id)
-    batch = batch_stop(job.tenant_id, job.batch_id) if job.batch_id else delivery
-    return tenant_stop(job.tenant_id), address_stop(job.tenant_id, job.rcpt), delivery, batch
-
-
-def permit_of(job: Job, prior: bytes | None, stops: Sequence[bytes | None], *, knows_stops: bool, holds: Callable[[], bool]) -> Permit:
-    """Return what the ledger's answer means: `prior` is what the claim held before, `stops` in the order of `stop_keys`."""
-    if prior is not None:
-        return Taken(prior)
-    if reason := stop_of(job, stops):
-        return Stopped(reason)
-    return Go(holds) if knows_stops else Unsure(holds)
-
-
-def stop_of(job: Job, stops: Sequence[bytes | None]) -> str | None:
-    """Return why a job is stopped, or None; `stops` in the order of `stop_keys`."""
-    tenant, address, delivery, batch = stops
-    if address is not None and not stop_holds(address.decode(), job.head.settings):
-        address = None
-    return next((each.decode() for each in (tenant, address, delivery, batch) if each is not None), None)
 
 
 class Ledger:
@@ -121,6 +75,7 @@ class Ledger:
         self._refreshed_at = float("-inf")
         self._stopped = asyncio.Event()
         self._claims: Batches[Job, Permit] = Batches(self._claim, most=MOST, linger=CLAIM_LINGER, lanes=2)
+        self._shortened: Batches[str, None] = Batches(self._shorten, most=MOST, linger=SHORTEN_LINGER)
         self._records: Batches[tuple[str, bytes], None] = Batches(self._record, most=MOST, linger=RECORD_LINGER, lanes=2)
 
     def holds(self) -> bool:
@@ -140,7 +95,11 @@ class Ledger:
 
     async def stopped(self, job: Job) -> str | None:
         """Return why a job must not be tried again, or None. For those that were not sent: a refused one never asks for its permit."""
-        return stop_of(job, await self._redis.mget(stop_keys(job)))
+        return stop_of(job, cast("list[bytes | None]", await self._redis.mget(stop_keys(job))))
+
+    def shorten(self, job: Job) -> None:
+        """What follows from the outcome is published: it need not be known for long. If this is lost, it is known for a week."""
+        self._shortened.add(claim_key(job))
 
     async def release(self, job: Job) -> None:
         """Give up a claim of ours for an attempt that was not made."""
@@ -204,8 +163,12 @@ class Ledger:
 
     async def _record(self, outcomes: list[tuple[str, bytes]]) -> list[None]:
         with LATENCY.labels("record").time():
-            await self._eval(_RECORD, [key for key, _ in outcomes], OUTCOME_SECONDS, *(value for _, value in outcomes))
+            await self._eval(_RECORD, [key for key, _ in outcomes], CLAIM_SECONDS, *(value for _, value in outcomes))
         return [None] * len(outcomes)
+
+    async def _shorten(self, keys: list[str]) -> list[None]:
+        await self._eval(_SHORTEN, keys, OUTCOME_SECONDS)
+        return [None] * len(keys)
 
     async def _eval(self, script: str, keys: list[str], *arguments: str | bytes | int) -> list[bytes | None]:
         answer = self._redis.eval(script, len(keys), *keys, *cast("tuple[str, ...]", arguments))

@@ -54,7 +54,7 @@ class Path:
 
 
 class Paths:
-    """`work` brings one job of a path to its end, `overflow` sends one to wait elsewhere; `may_start`: a shard is surely ours."""
+    """`work` brings one job of a path to its end, `overflow` sends one to wait, `broken` parks one; `may_start`: a shard is surely ours."""
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Paths:
         may_start: Callable[[int], bool],
         work: Callable[[Path, Waiting], Coroutine[None, None, None]],
         overflow: Callable[[Waiting], Coroutine[None, None, None]],
+        broken: Callable[[Waiting, BaseException], Coroutine[None, None, None]],
     ) -> None:
         self._limit = limit
         self._most = most
@@ -72,12 +73,13 @@ class Paths:
         self._may_start = may_start
         self._work = work
         self._overflow = overflow
+        self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._paths: dict[tuple[str, str, int], Path] = {}
         self._turns: deque[Path] = deque()
         self._under_way = 0
         self._takeover_until: dict[int, float] = {}
-        self._overflowing: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
 
     def put(self, waiting: Waiting) -> None:
@@ -133,8 +135,8 @@ class Paths:
     async def stop(self) -> None:
         """End `run`; everything was left before."""
         self._stopped.set()
-        while self._overflowing:
-            await asyncio.wait(self._overflowing)
+        while self._beside:
+            await asyncio.wait(self._beside)
 
     def sweep(self) -> None:
         """Close what is idle, send elsewhere what waits too long, forget what is not used; give everybody a turn."""
@@ -181,7 +183,7 @@ class Paths:
         self._under_way += 1
         path.running.add(waiting)
         waiting.task = asyncio.create_task(self._work(path, waiting))
-        waiting.task.add_done_callback(lambda _: self.free(path, waiting))
+        waiting.task.add_done_callback(lambda task: self._on_end(path, waiting, task))
 
     def free(self, path: Path, waiting: Waiting) -> None:
         """The job needs its path no more: somebody else's turn. What follows from its attempt is still to be written."""
@@ -194,12 +196,21 @@ class Paths:
         self._queue(path)
         self._start()
 
+    def _on_end(self, path: Path, waiting: Waiting, task: asyncio.Task[None]) -> None:
+        """Only a bug ends the work on a job with an exception; the jobs beside it in its message must not suffer from it."""
+        self.free(path, waiting)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._spawn(self._broken(waiting, error))
+
     def _send_elsewhere(self, jobs: list[Waiting]) -> None:
         for waiting in jobs:
             READY.dec()
-            task = asyncio.create_task(self._overflow(waiting))
-            self._overflowing.add(task)
-            task.add_done_callback(self._overflowing.discard)
+            self._spawn(self._overflow(waiting))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def _ended(self, paths: list[Path], patience: float) -> None:
         running = [waiting.task for path in paths for waiting in path.running if waiting.task is not None]

@@ -14,7 +14,7 @@ from typing import TypeVar
 from structlog import get_logger
 
 from scaisend_common.mail.binding import dkim_binding
-from scaisend_common.plumbing.crypto import KeyRing, open_sealed
+from scaisend_common.plumbing.crypto import CannotOpen, KeyRing, open_sealed
 from scaisend_common.plumbing.flights import Flights
 from scaisend_common.plumbing.postgres import DatabaseAway
 from scaisend_deliverer.sign import DkimKey
@@ -102,8 +102,12 @@ class Senders:
         """Open and parse a key, in a thread: parsing takes 30 ms of the loop's time."""
         if row is None:
             return None
-        der = open_sealed(self._kek, row.kek_kid, row.sealed_key, dkim_binding(tenant_id, row.domain, row.selector))
-        key = await asyncio.to_thread(DkimKey.from_der, row.domain, row.selector, der)
+        try:
+            der = open_sealed(self._kek, row.kek_kid, row.sealed_key, dkim_binding(tenant_id, row.domain, row.selector))
+            key = await asyncio.to_thread(DkimKey.from_der, row.domain, row.selector, der)
+        except (CannotOpen, ValueError) as error:
+            log.error("dkim_key_unusable", domain=row.domain, selector=row.selector, why=str(error))
+            raise CannotSign(f"the DKIM key {row.selector}._domainkey.{row.domain} cannot be used: {error}") from error
         return Sender(row.tenant_number, row.at_most_once, row.return_path_host, key)
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from structlog import get_logger
 
 from scaisend_common.messages import Heartbeat, JobBatch, Stream, encode
 from scaisend_common.plumbing.amqp import Consumer, ExclusiveQueues, Publisher, Refused, Unavailable, Unroutable
+from scaisend_common.plumbing.health import Readiness
 from scaisend_common.plumbing.redis import Redis, RedisAway
 from scaisend_common.topology import CONTROL, deliver_queue, own_queue
 from scaisend_deliverer.assignment import assign
@@ -66,10 +67,13 @@ class Shards:
         """Own shards by these queues, take their jobs by this consumer, send them over these paths."""
         self._exclusive, self._consumer, self._paths = exclusive, consumer, paths
 
-    @property
-    def is_settled(self) -> bool:
-        """It works every shard that it should, and no other."""
-        return self._exclusive.is_fresh and not self._leaving and self._working == self._mine()
+    def readiness(self) -> Readiness:
+        """Ready: it works every shard that it should, and no other; degraded: some are still with another."""
+        if not self._exclusive.is_fresh:
+            return Readiness.NOT_READY
+        if self._working == self._mine() and not self._leaving:
+            return Readiness.READY
+        return Readiness.DEGRADED if self._working else Readiness.NOT_READY
 
     def works(self, shard: int) -> bool:
         """Jobs of the shard are taken in."""

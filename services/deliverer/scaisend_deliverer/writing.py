@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +23,12 @@ from scaisend_deliverer.sign import hash_of_body, sign
 
 KEEP_BYTES = 32 * 1024 * 1024
 LARGE = 1024 * 1024  # bytes of content from which on a thread does it
-MOST_LARGE = 3  # at once: each takes about four times its content
+MOST_LARGE = 4  # at once: each takes about four times its content
+PATIENCE = 20.0  # seconds for which one keeps its place on its path while others are handed over
+
+
+class NoRoom(Exception):
+    """Too many large mails are under way: this one waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,21 @@ class Writer:
         self._bodies: Kept[tuple[BlobKey, Extensions], SharedBody] = Kept(KEEP_BYTES)
         self._large = asyncio.Semaphore(MOST_LARGE)
 
-    def room(self, job: Job) -> AbstractAsyncContextManager[object]:
-        """Return what to hold while a mail is written and handed over: few large ones are in memory at once."""
-        return self._large if _is_large(job) else nullcontext()
+    @asynccontextmanager
+    async def room(self, job: Job) -> AsyncIterator[None]:
+        """Hold while a mail is written and handed over: few large ones are in memory at once. Raises NoRoom, after a while."""
+        if not _is_large(job):
+            yield
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._large.acquire()
+        except TimeoutError:
+            raise NoRoom(f"{MOST_LARGE} mails of {LARGE} octets or more are under way") from None
+        try:
+            yield
+        finally:
+            self._large.release()
 
     async def write(self, job: Job, content: Content, sender: Sender, extensions: Extensions, now: datetime) -> Mail | Bounced:
         """Return the mail of a job, or that this server can never be given it."""
