@@ -32,7 +32,9 @@ def body(request: Any) -> bytes:
     return json.dumps(request).encode()
 
 
-texts = st.text(max_size=8) | st.sampled_from(["a@b.co", "A@b.co", "text/plain", "text/html", "d-" + "0" * 32, "aGk=", "\r\n", "", "inline", "é"])
+texts = st.text(max_size=8) | st.sampled_from(
+    ["a@b.co", "A@b.co", "text/plain", "text/html", "d-" + "0" * 32, "aGk=", "\r\n", "", "inline", "é"]
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda children: st.lists(children, max_size=3) | st.dictionaries(texts, children, max_size=3),

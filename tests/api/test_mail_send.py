@@ -154,7 +154,11 @@ async def test_many_recipients_and_keys_set_so_go_into_the_bulk_stream(api: Worl
     bulk, transactional = await api.key(tenant, stream="bulk"), await api.key(tenant, stream="transactional")
     many = [to(f"a{n}@example.com") for n in range(51)]
     sender = {"from": {"email": "a@bulk.test"}}
-    for each, request in ((key, valid(personalizations=many)), (bulk, valid(**sender)), (transactional, valid(personalizations=many, **sender))):
+    for each, request in (
+        (key, valid(personalizations=many)),
+        (bulk, valid(**sender)),
+        (transactional, valid(personalizations=many, **sender)),
+    ):
         assert api.send(each, request).status == 202
         (submission,) = await take()
         assert submission.stream is (Stream.TRANSACTIONAL if each == transactional else Stream.BULK)
@@ -279,7 +283,9 @@ async def test_a_flush_makes_a_revoked_key_and_a_new_domain_count_at_once(api: W
 def _chunked(api: World, key: str, raw: bytes) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
     pieces = (raw[start : start + 100_000] for start in range(0, len(raw), 100_000))
-    connection.request("POST", "/v3/mail/send", pieces, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}, encode_chunked=True)
+    connection.request(
+        "POST", "/v3/mail/send", pieces, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}, encode_chunked=True
+    )
     status = connection.getresponse().status
     connection.close()
     return status

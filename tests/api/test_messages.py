@@ -40,7 +40,15 @@ ORIGIN = Origin(from_email="shop@sender.test", categories=("a",), custom_args={"
 
 
 def event(of: type[Any], attempt: int = 0, **fields: Any) -> Any:
-    return of(event_id=event_id(of.__name__, attempt, DELIVERY), tenant_id="t", delivery_id=DELIVERY, at=AT, email="a@b.co", attempt=attempt, **fields)
+    return of(
+        event_id=event_id(of.__name__, attempt, DELIVERY),
+        tenant_id="t",
+        delivery_id=DELIVERY,
+        at=AT,
+        email="a@b.co",
+        attempt=attempt,
+        **fields,
+    )
 
 
 EVENTS: list[Event] = [
@@ -90,7 +98,9 @@ def test_one_delivery_has_sendgrids_flat_shape_and_attempts_beside_it() -> None:
 
 def test_an_event_of_a_newer_release_is_shown_by_its_name() -> None:
     strange = row([])
-    strange = DeliveryRow(DELIVERY, "a@b.co", "", "", "processed", "{}", strange.last_event_at, (EventRow("purred", datetime.now(UTC), '{"type":"purred"}'),))
+    strange = DeliveryRow(
+        DELIVERY, "a@b.co", "", "", "processed", "{}", strange.last_event_at, (EventRow("purred", datetime.now(UTC), '{"type":"purred"}'),)
+    )
     view: Any = delivery_view(strange)
     assert [each["event_name"] for each in view["events"]] == ["purred"]
     assert view["attempts"] == []
@@ -119,7 +129,9 @@ async def record(api: World, tenant: str, submission: SubmissionId, recipients: 
     """Write what scheduler/record writes."""
     for recipient in range(recipients):
         delivery = delivery_id(submission, 0, recipient)
-        made = ProcessedEvent(event_id=event_id("processed", 0, delivery), tenant_id=tenant, delivery_id=delivery, at=time(), email="a@b.co")
+        made = ProcessedEvent(
+            event_id=event_id("processed", 0, delivery), tenant_id=tenant, delivery_id=delivery, at=time(), email="a@b.co"
+        )
         await api.sql(
             "INSERT INTO messages (tenant_id, day, delivery_id, to_email, state, rank, origin, accepted_at, last_event_at) VALUES ($1, $2, $3, 'a@b.co', 'processed', 0, $4, now(), now())",
             UUID(tenant), today(), delivery, msgspec.json.encode(ORIGIN).decode(),

@@ -241,7 +241,10 @@ def test_a_wrong_template_id_and_missing_content_are_told_together() -> None:
 
 def test_substitutions_with_a_dynamic_template_are_told_for_each_personalization() -> None:
     found = problems(valid(template_id="d-" + "0" * 32, personalizations=[to("a@b.co", substitutions={"a": "b"})] * 2))
-    assert found == [("Substitutions may not be used with dynamic templating", f"personalizations.{n}.substitutions", f"{P}.substitutions") for n in (0, 1)]
+    assert found == [
+        ("Substitutions may not be used with dynamic templating", f"personalizations.{n}.substitutions", f"{P}.substitutions")
+        for n in (0, 1)
+    ]
 
 
 def test_all_mistakes_of_a_request_are_told_at_once() -> None:
@@ -312,7 +315,10 @@ def test_problems_are_bounded_in_number_and_length() -> None:
     assert len(problems(valid(template_id="x" * 1_000_000))[0][0]) < 1100
 
 
-@given(st.sampled_from(["\r\n", "\n", "\r", "\u2028", "\x85", "=?utf-8?q?=0d=0aX:y?=", "%0d%0a", "\x00"]), st.sampled_from(["a{}b@c.co", "a@c{}.co", "{}a@c.co"]))
+@given(
+    st.sampled_from(["\r\n", "\n", "\r", "\u2028", "\x85", "=?utf-8?q?=0d=0aX:y?=", "%0d%0a", "\x00"]),
+    st.sampled_from(["a{}b@c.co", "a@c{}.co", "{}a@c.co"]),
+)
 def test_no_address_carries_a_line_end_or_a_second_header(junk: str, email: str) -> None:
     found = read(valid(personalizations=[to(email.format(junk))]))
     if isinstance(found, MailRequest):

@@ -35,7 +35,23 @@ def test_a_form_that_is_sent_back_stays_as_it_is(kinds: set[str], enabled: bool)
 
 def test_only_web_addresses_are_taken() -> None:
     assert all(map(is_web_address, ["http://a.b", "https://user@a.b:8443/x?y#z", "http://[::1]:80/"]))
-    assert not any(map(is_web_address, ["", "a.b", "ftp://a.b", "http://", "http://a.b:x", "http://a.b:0", "http://a b", "http://[", "http://a.b/\n", "http://a.b/" + "x" * 3000]))
+    assert not any(
+        map(
+            is_web_address,
+            [
+                "",
+                "a.b",
+                "ftp://a.b",
+                "http://",
+                "http://a.b:x",
+                "http://a.b:0",
+                "http://a b",
+                "http://[",
+                "http://a.b/\n",
+                "http://a.b/" + "x" * 3000,
+            ],
+        )
+    )
 
 
 async def test_settings_begin_empty_and_keep_what_was_set(api: World) -> None:

@@ -57,7 +57,11 @@ class World:
     def start(self, **extra: str) -> None:
         with self.log.open("ab") as out:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "scaisend_api"], env=self.environment | extra, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+                [sys.executable, "-m", "scaisend_api"],
+                env=self.environment | extra,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
             )
         deadline = monotonic() + 20
         while monotonic() < deadline:
@@ -127,7 +131,9 @@ class World:
     async def tenant(self, slug: str, *, domains: tuple[str, ...] = (DOMAIN,)) -> str:
         """Make a tenant with verified domains; return its id."""
         await self.sql("INSERT INTO partners (slug, name) VALUES ('house', 'House') ON CONFLICT DO NOTHING")
-        rows = await self.sql("INSERT INTO tenants (partner_id, slug, name) SELECT id, $1, $1 FROM partners WHERE slug = 'house' RETURNING id", slug)
+        rows = await self.sql(
+            "INSERT INTO tenants (partner_id, slug, name) SELECT id, $1, $1 FROM partners WHERE slug = 'house' RETURNING id", slug
+        )
         for domain in domains:
             await self.sql(
                 "INSERT INTO sender_domains (tenant_id, domain, challenge, return_path_host, verified_at) VALUES ($1, $2, 'c', $3, now())",
