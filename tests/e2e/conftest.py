@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -23,6 +24,7 @@ import redis
 from sendgrid import SendGridAPIClient
 from tests.conftest import TEMPLATE, Shared
 from tests.e2e.fleet import Fleet, call, eventually
+from tests.e2e.ruins import ALL, Ruins, ruins
 
 from devstack import databases, servers
 from scaisend_common.plumbing.amqp.declare import declare
@@ -170,3 +172,22 @@ def here(shared: Shared, tmp_path_factory: pytest.TempPathFactory, worker_number
 def hooks(here: Town) -> Town:
     """A tenant of the shared town whose endpoint the tests set as they like."""
     return here.tenant("hooks")
+
+
+@dataclass(frozen=True)
+class FallingTown:
+    """A town on servers of its own, which are killed."""
+
+    town: Town
+    ruins: Ruins
+
+
+@pytest.fixture(scope="session")
+def falling(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FallingTown]:
+    """One that stands again after each test."""
+    with ruins() as own, town(own.shared, tmp_path_factory.mktemp("falling"), each=2, redis_index=0) as made:
+        sleep(5)  # a queue that was just declared may not survive a kill of the broker (rabbitmq-server #15725)
+        try:
+            yield FallingTown(made, own)
+        finally:
+            own.restart(*ALL)
