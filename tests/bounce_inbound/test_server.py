@@ -165,6 +165,13 @@ async def test_postmaster_and_abuse_are_accepted(office: Office, to: str) -> Non
     assert (await office.talk(b"EHLO x\r\n", b"MAIL FROM:<a@b.test>\r\n", f"RCPT TO:<{to}>\r\n".encode()))[-1].startswith(b"250")
 
 
+async def test_a_mail_to_postmaster_is_kept_for_the_operator(office: Office) -> None:
+    assert (await office.send("postmaster@x.test", b"Subject: your server\r\n\r\nPlease look."))[-1].startswith(b"250")
+    kept = await office.admin.fetchval("SELECT raw FROM role_mail")
+    assert b"Please look." in kept
+    assert office.events.empty()
+
+
 async def test_a_mail_that_cannot_be_taken_now_stays_with_its_server(office: Office) -> None:
     office.is_out = True
     assert (await office.send(office.address(await office.delivery()), REPORT))[-1].startswith(b"451")

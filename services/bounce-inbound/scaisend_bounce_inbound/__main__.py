@@ -1,7 +1,7 @@
 """bounce-inbound: receives what comes back, bounces (DSN) and complaints (ARF), and turns it into events.
 
 RECEIVES  SMTP on its port, for return paths that carry our token, and for postmaster, abuse and fbl
-WRITES    nothing; reads tenants and messages
+WRITES    role_mail (mail to postmaster and abuse that is no report); reads tenants and messages
 PUBLISHES `events` (BounceEvent, SpamReportEvent)
 FAILS     Broker or Postgres away: 451, the remote server keeps the mail. Killed before the confirm: the remote saw no 250 and sends again,
           the event has the same id. It never sends a mail itself.

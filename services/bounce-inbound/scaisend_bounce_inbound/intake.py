@@ -61,6 +61,8 @@ class Intake:
             paths += self._quoted(report)
         for path in dict.fromkeys(paths):
             await self._publish(report, path)
+        if not paths:  # to postmaster or abuse, and no complaint about a mail of ours
+            await store.keep_role_mail(self._pool, peer, mail)
         fail_here("inbound.after_confirm_before_250")
         log.info(
             "inbound_mail",

@@ -1,4 +1,4 @@
-"""SQL of bounce-inbound: reads only."""
+"""SQL of bounce-inbound: reads what a report is about, keeps what is none."""
 
 from __future__ import annotations
 
@@ -37,3 +37,9 @@ async def read_delivery(pool: Pool, tenant_id: str, delivery_id: DeliveryId) -> 
         origin=msgspec.json.decode(row["origin"], type=Origin) if row["origin"] else None,
         message_id=row["message_id"],
     )
+
+
+async def keep_role_mail(pool: Pool, peer: str, mail: bytes) -> None:
+    """Keep a mail to postmaster or abuse for the operator. At that instant it is ours."""
+    async with pool.acquire() as connection:
+        await connection.execute("SELECT keep_role_mail($1, $2)", peer, mail)

@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from scaisend_common import __version__
-from scaisend_common.cli import broker, database, domains, keys, parked, partners, tenants, users
+from scaisend_common.cli import broker, database, domains, keys, parked, partners, postmaster, tenants, users
 from scaisend_common.cli.output import out
 
 commands = typer.Typer(
@@ -28,6 +28,7 @@ commands.add_typer(users.app, name="user")
 commands.add_typer(keys.app, name="key")
 commands.add_typer(domains.app, name="domain")
 commands.add_typer(parked.app, name="parked")
+commands.add_typer(postmaster.app, name="postmaster")
 
 
 def _show_version(wanted: bool) -> None:

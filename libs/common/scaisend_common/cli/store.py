@@ -221,3 +221,16 @@ async def _found(connection: Connection, statement: str, *values: object) -> UUI
 
 def _listed(rows: Sequence[asyncpg.Record]) -> Listed:
     return [dict(row) for row in rows]
+
+
+async def list_role_mail(connection: Connection, most: int) -> Listed:
+    """Return the newest mails to postmaster and abuse."""
+    return _listed(
+        await connection.fetch("SELECT id, received_at, peer, length(raw) AS octets FROM role_mail ORDER BY id DESC LIMIT $1", most)
+    )
+
+
+async def read_role_mail(connection: Connection, mail_id: int) -> bytes | None:
+    """Return one of them as it came."""
+    raw: bytes | None = await connection.fetchval("SELECT raw FROM role_mail WHERE id = $1", mail_id)
+    return raw
