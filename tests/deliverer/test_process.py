@@ -7,8 +7,11 @@ import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from email.parser import BytesParser
+from email.policy import default
 from pathlib import Path
 
+import dkim
 import pytest
 import redis.asyncio
 from msgspec.structs import replace
@@ -18,11 +21,13 @@ from tests.deliverer.post import Post, a_fleet, one_message, post_office, purge
 from tests.e2e.fleet import call
 
 from scaisend_common.mail.events import BounceEvent, DeferredEvent, DeliveredEvent, DroppedEvent
-from scaisend_common.mail.ids import submission_of
+from scaisend_common.mail.ids import delivery_id, made_at, submission_of
 from scaisend_common.mail.verdict import BounceKind
 from scaisend_common.mail.verp import ReturnPath, read_return_path
-from scaisend_common.messages import BlobKey, ContentRef, Job, Stream, WhyLater, decode_jobs
+from scaisend_common.messages import Attachment, BlobKey, Content, ContentRef, Job, Part, Stream, WhyLater, decode_jobs, encode
+from scaisend_common.plumbing.blobs import BlobName, BlobStore
 from scaisend_common.plumbing.crypto import KeyRing
+from scaisend_common.plumbing.postgres import open_pool
 from scaisend_common.stops import delivery_stop
 from scaisend_common.topology import deliver_queue, parked_queue
 from scaisend_deliverer.ledger import claim_key
@@ -198,9 +203,32 @@ async def test_two_share_the_shards_and_a_stop_under_load_loses_and_repeats_noth
     assert second.is_running()
 
 
+async def test_no_site_sees_more_connections_than_its_limit_whoever_comes_and_goes(post: Post) -> None:
+    limit = {"SCAISEND_CONNECTIONS_PER_PATH": "4"}
+    first = await post.start(**limit)
+    jobs = on_sites(600, "l", who="slow-0.1")
+    await post.send(jobs, a_message=2)
+    await asyncio.sleep(1.5)
+    second = await post.start(**limit)
+    await asyncio.sleep(2)
+    first.kill()
+    await asyncio.sleep(2)
+    await post.start(**limit)
+    await asyncio.sleep(2)
+    second.signal(signal.SIGTERM)
+    await asyncio.to_thread(second.popen.wait, 30)
+    await post.known(jobs, within=100)
+    counts = await asyncio.to_thread(call, "GET", f"{post.internet.places.inbox_url}/counters")
+    sites = {site: count["most"] for site, count in json.loads(counts[2])["sites"].items()}
+    assert sites
+    assert max(sites.values()) <= 4, sites
+    assert min(sites.values()) >= 2, sites
+
+
 async def test_a_frozen_owner_sends_nothing_twice_when_it_wakes(post: Post) -> None:
-    frozen = await post.start()
-    await post.start()
+    limit = {"SCAISEND_CONNECTIONS_PER_PATH": "4"}
+    frozen = await post.start(**limit)
+    await post.start(**limit)
     jobs = on_sites(300, "f", who="slow-0.2")
     await post.send(jobs, a_message=3)
     await asyncio.sleep(0.5)
@@ -213,6 +241,33 @@ async def test_a_frozen_owner_sends_nothing_twice_when_it_wakes(post: Post) -> N
     twice = {job.delivery_id for job in jobs if post.arrived(job) > 1}
     assert twice <= in_doubt
     assert frozen.is_running()
+    counts = await asyncio.to_thread(call, "GET", f"{post.internet.places.inbox_url}/counters")
+    assert max(count["most"] for count in json.loads(counts[2])["sites"].values()) <= 4
+
+
+async def test_large_content_comes_by_reference_and_whole(post: Post, service_dsn: Callable[[str], str]) -> None:
+    """Two recipients share a body of 2 MB; the third's has substitutions."""
+    await post.start()
+    attachment = Attachment(bytes(range(256)) * 8000, "all.bin")
+    content = Content((Part("text/plain", "Dear -name-, see below."),), (attachment,))
+    wire = encode(content)
+    jobs = [a_job(1, to=f"ok+{number}@tls.test") for number in range(3)]
+    submission = submission_of(jobs[0].delivery_id)
+    jobs = [
+        replace(job, delivery_id=delivery_id(submission, 0, n), content=ContentRef(BlobKey(TENANT, submission, 0), len(wire)))
+        for n, job in enumerate(jobs)
+    ]
+    jobs[2] = replace(jobs[2], head=replace(jobs[2].head, substitutions={"-name-": "Jane"}))
+    async with open_pool(service_dsn("api"), name="test") as pool:
+        await BlobStore(pool, cache_bytes=0).put(BlobName(TENANT, submission, 0, made_at(submission).date()), wire)
+    await post.send(jobs, a_message=3)
+    await post.known(jobs)
+    for job in jobs:
+        ((_, taken),) = post.internet.mailbox.newest(to=str(job.rcpt))
+        parsed = BytesParser(policy=default).parsebytes(taken.content)
+        assert next(parsed.iter_attachments()).get_content() == attachment.content
+        assert ("Jane" in taken.content.decode("latin-1")) == (job is jobs[2])
+        assert dkim.verify(taken.content, dnsfunc=lambda *_, **__: f"v=DKIM1; k=rsa; p={PUBLIC}".encode())
 
 
 async def test_a_job_whose_blob_is_gone_is_parked_alone(post: Post) -> None:

@@ -57,6 +57,7 @@ class Shards:
         self._clock = clock
         self._heard: dict[str, float] = {}
         self._working: set[int] = set()
+        self._adding: dict[int, asyncio.Task[None]] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
         self._stopped = asyncio.Event()
         self._exclusive: ExclusiveQueues
@@ -137,12 +138,18 @@ class Shards:
             self._paths.take_over(shard, LEASE)
         self._working.add(shard)
         OWNED.set(len(self._working))
+        self._adding[shard] = asyncio.create_task(self._add_queues(shard))
+        log.info("shard_won", shard=shard)
+
+    async def _add_queues(self, shard: int) -> None:
+        """Take jobs of a shard in; beside the heartbeats, since a drop of the same queue that is still going on is waited for."""
         for stream in Stream:
             await self._consumer.add_queue(deliver_queue(self._group, shard, stream))
-        log.info("shard_won", shard=shard)
 
     def _leave(self, shard: int, patience: float, *, released: bool) -> None:
         self._working.discard(shard)
+        if (adding := self._adding.pop(shard, None)) is not None:
+            adding.cancel()
         OWNED.set(len(self._working))
         task = self._leaving[shard] = asyncio.create_task(self._hand_over(shard, patience, released=released))
         task.add_done_callback(lambda _: self._leaving.pop(shard))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +24,7 @@ from scaisend_deliverer.sign import hash_of_body, sign
 KEEP_BYTES = 32 * 1024 * 1024
 LARGE = 1024 * 1024  # bytes of content from which on a thread does it
 MOST_LARGE = 4  # at once: each takes about four times its content
+_ROOM_FOR_SMALL = nullcontext()
 PATIENCE = 20.0  # seconds for which one keeps its place on its path while others are handed over
 
 
@@ -55,12 +56,12 @@ class Writer:
         self._bodies: Kept[tuple[BlobKey, Extensions], SharedBody] = Kept(KEEP_BYTES)
         self._large = asyncio.Semaphore(MOST_LARGE)
 
+    def room(self, job: Job) -> AbstractAsyncContextManager[None]:
+        """Return what to hold while a mail is written and handed over: few large ones are in memory at once. Entering raises NoRoom."""
+        return self._large_room() if _is_large(job) else _ROOM_FOR_SMALL
+
     @asynccontextmanager
-    async def room(self, job: Job) -> AsyncIterator[None]:
-        """Hold while a mail is written and handed over: few large ones are in memory at once. Raises NoRoom, after a while."""
-        if not _is_large(job):
-            yield
-            return
+    async def _large_room(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._large.acquire()
