@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from time import perf_counter
 from urllib.request import Request, urlopen
 
 import asyncpg
@@ -48,7 +49,20 @@ class House:
         """One value from Postgres, as the administrator."""
         connection = await asyncpg.connect(server_urls(self.place).postgres_dsn)
         try:
-            return await connection.fetchval(question, *arguments)
+            return await connection.fetchval(question, *arguments, timeout=900)
+        finally:
+            await connection.close()
+
+    async def time_each(self, question: str, times: int) -> list[float]:
+        """Ask the same thing many times over one connection; return the seconds of each, the first left out."""
+        connection = await asyncpg.connect(server_urls(self.place).postgres_dsn)
+        try:
+            seconds = []
+            for _ in range(times + 1):
+                begun = perf_counter()
+                await connection.fetchval(question)
+                seconds.append(perf_counter() - begun)
+            return seconds[1:]
         finally:
             await connection.close()
 

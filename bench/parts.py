@@ -112,7 +112,8 @@ def part_memory(bench: Bench) -> None:
     with sinks_and_house(bench) as (made, receivers):
         run_ours(made, receivers, 500, 4096, start=next(bench.numbers))
         before = _rss(made)
-        body = {"filename": "data.bin", "type": "application/octet-stream", "content": b64encode(Random(1).randbytes(22_000_000)).decode()}
+        content = b64encode(Random(1).randbytes(22_000_000)).decode()
+        body = {"filename": "data.bin", "type": "application/octet-stream", "content": content}
         mail = next(mails(SENDER, 500, start=next(bench.numbers)))
         receivers.reset()
         peak = _peak(
@@ -149,6 +150,31 @@ def part_scale(bench: Bench) -> None:
     )
 
 
+def part_later(bench: Bench) -> None:
+    """later_claim_p99_ms: claims of 200 due rows among 10 million that wait."""
+    rows = 200_000 if bench.quick else 10_000_000
+    with sinks_and_house(bench, {"SCAISEND_ROLES": "route,record,upkeep"}) as (made, _):
+        tenant = asyncio.run(made.ask("SELECT id FROM tenants LIMIT 1"))
+        bench.report(f"    writing {rows:,} rows")
+        asyncio.run(made.ask(_FILL_LATER, tenant, rows))
+        asyncio.run(made.ask("ANALYZE later"))
+        claims = asyncio.run(made.time_each("SELECT count(*) FROM later_claim(200, interval '60 seconds')", 100))
+        bench.note(later_claim_p50_ms=median(claims) * 1000, later_claim_p99_ms=_p99(claims) * 1000)
+
+
+# Most are due over the next two days, 40,000 are due now: what a morning after an outage looks like.
+_FILL_LATER = """
+WITH filled AS (
+    INSERT INTO later (tenant_id, due_at, delivery_id, attempt, why, source, site, job)
+    SELECT $1, CASE WHEN n <= 40000 THEN now() - n * interval '1 millisecond' ELSE now() + interval '1 minute' + random() * interval '48 hours' END,
+           'AaIKSPJDe3CyoxMxMhTYZQ.' || n || '.0', 1, 'retry', 'default', 'site' || n % 500, decode(repeat('00', 300), 'hex')
+    FROM generate_series(1, $2::bigint) AS n
+    RETURNING 1
+)
+SELECT count(*) FROM filled
+"""
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "line": part_line,
     "latency": part_latency,
@@ -157,6 +183,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "idle": part_idle,
     "scale": part_scale,
     "memory": part_memory,
+    "later": part_later,
 }
 
 
