@@ -47,7 +47,7 @@ def pid_of(place: Path, name: str) -> int | None:
     """Return the pid of a process of ours that is still alive, or None."""
     try:
         pid = int((place / "pid" / name).read_text())
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z" and not _has_threads(pid):
             _reap(pid)
             return None
         return pid if _began(pid) == (place / "began" / name).read_text() else None
@@ -98,6 +98,11 @@ def _began(pid: int) -> str:
     """When a process started: the boot and the clock ticks since, which no other process of that pid shares (proc(5))."""
     ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {ticks}"
+
+
+def _has_threads(pid: int) -> bool:
+    """Whether a process whose first thread has ended has others that have not: they still hold its ports and files."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
 
 
 def _reap(pid: int) -> None:

@@ -50,7 +50,7 @@ def broker_environment(place: Path, ports: dict[str, int], tree: Path | None) ->
     data = place / "rabbitmq"
     env = plain_environment(data) | {
         "RUNNING_UNDER_SYSTEMD": "1",  # the script then becomes the broker instead of watching it
-        "RABBITMQ_NODENAME": f"scaisend{ports['amqp']}@localhost",
+        "RABBITMQ_NODENAME": "scaisend@localhost",  # by this name it finds its data, also when its ports were moved; its epmd is its own
         "RABBITMQ_DIST_PORT": str(ports["erlang"]),
         "ERL_EPMD_PORT": str(ports["epmd"]),
         "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
