@@ -20,6 +20,10 @@ class Flood:
         self.accepted = Accepted()
         self.refused = 0
 
+    def own(self, receipts: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Of a sink's receipts those of this flood."""
+        return [entry for entry in receipts if entry["rcpt"].startswith(f"ok+{self._tag}.")]
+
     async def run(self) -> Accepted:
         limit = asyncio.Semaphore(64)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session, asyncio.TaskGroup() as tasks:
