@@ -1,12 +1,20 @@
 """A process is ended by its pid, and only when it is still the one that was started."""
 
 import os
+import platform
 import signal
 import sys
 from pathlib import Path
 
 from devstack.process import abandon, names, pid_of, spawn, stop
 
+EXIT = {"aarch64": 93}.get(platform.machine(), 60)  # exit(2), which ends one thread
+THREADS = f"""
+import ctypes, threading
+threading.Thread(target=threading.Event().wait).start()
+ctypes.CDLL(None).syscall({EXIT}, 0)
+"""
+HEADLESS = [sys.executable, "-c", THREADS]  # its first thread ends, after which /proc says Z; the second lives on
 ENV = {"PATH": os.environ["PATH"]}
 PATIENT = [sys.executable, "-c", "import time; time.sleep(60)"]
 DEAF = [
@@ -58,3 +66,12 @@ def test_abandoned_processes_take_their_children_along(tmp_path: Path) -> None:
 def test_a_name_that_was_never_started_stops_at_once(tmp_path: Path) -> None:
     assert stop(tmp_path, "nobody") is True
     assert names(tmp_path) == []
+
+
+def test_a_process_is_there_until_its_last_thread_has_ended(tmp_path: Path) -> None:
+    pid = spawn(HEADLESS, place=tmp_path, name="headless", env=ENV)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        os.sched_yield()
+    assert pid_of(tmp_path, "headless") == pid
+    abandon(tmp_path, "headless")
+    assert pid_of(tmp_path, "headless") is None
