@@ -167,7 +167,7 @@ _FILL_LATER = """
 WITH filled AS (
     INSERT INTO later (tenant_id, due_at, delivery_id, attempt, why, source, site, job)
     SELECT $1,
-           CASE WHEN n <= 40000 THEN now() - n * interval '1 millisecond' ELSE now() + interval '1 minute' + random() * interval '48 hours' END,
+           CASE WHEN n <= 40000 THEN now() - n * interval '1 millisecond' ELSE now() + (1 + random() * 2880) * interval '1 minute' END,
            'AaIKSPJDe3CyoxMxMhTYZQ.' || n || '.0', 1, 'retry', 'default', 'site' || n % 500, decode(repeat('00', 300), 'hex')
     FROM generate_series(1, $2::bigint) AS n
     RETURNING 1
