@@ -67,6 +67,12 @@ class Post:
             logs = "\n".join(process.log.read_text()[-3000:] for process in self.fleet.processes)
             raise AssertionError(f"{len(missing)} of {len(jobs)} without a word, as {missing[0].rcpt}\n{logs}") from None
 
+    async def becomes(self, job: Job, kinds: list[str], within: float = 20) -> None:
+        """Return when that is what became of a job."""
+        async with asyncio.timeout(within):
+            while self.kinds(job) != kinds:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
     def waits(self, job: Job) -> LaterItem | None:
         return next((item for item in self.later if item.job.delivery_id == job.delivery_id), None)
 

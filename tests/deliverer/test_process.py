@@ -98,8 +98,7 @@ async def test_every_zone_and_script_gets_its_verdict(post: Post) -> None:
     assert waiting is not None
     assert (waiting.why, waiting.job.attempt) == (WhyLater.RETRY, 2)
     await post.send([waiting.job])
-    await asyncio.sleep(0.5)
-    assert post.kinds(waiting.job) == ["deferred", "delivered"]
+    await post.becomes(waiting.job, ["deferred", "delivered"])
 
 
 async def test_a_mail_is_signed_and_its_return_path_names_it(post: Post) -> None:
