@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
 from scaisend_bounce_inbound.report import Complaint, Failure, NoReport, read_report
@@ -90,3 +92,10 @@ def test_old_servers_words_are_understood(mail: bytes, status: str) -> None:
 def test_the_copy_of_the_returned_mail_is_not_read_as_words_of_the_server() -> None:
     mail = b"From: MAILER-DAEMON@b.test\r\nSubject: failure notice\r\n\r\nNot delivered.\r\n\r\n--- Below this line is a copy of the message.\r\n\r\nuser unknown 5.1.1\r\n"
     assert read_report(mail) == Failure("5.0.0", "Not delivered.")
+
+
+@pytest.mark.parametrize("text", [b"-" * 1_000_000, (b"-" * 98 + b"\n") * 10_000], ids=["one line", "many lines"])
+def test_a_million_dashes_from_a_stranger_cost_milliseconds(text: bytes) -> None:
+    began = process_time()
+    read_report(b"From: mailer-daemon@x.test\r\n\r\n" + text)
+    assert process_time() - began < 1

@@ -11,6 +11,8 @@ from scaisend_common.mail.events import Origin
 from scaisend_common.mail.ids import DeliveryId, made_at, submission_of
 from scaisend_common.plumbing.postgres import Pool, tenant_transaction
 
+ROLE_MAIL_BYTES = 256 * 1024  # of a mail: the newest 10,000 are kept, and strangers decide how large they are
+
 
 async def tenant_of(pool: Pool, number: int) -> str | None:
     """Return the id of the tenant with this number, or None."""
@@ -40,6 +42,6 @@ async def read_delivery(pool: Pool, tenant_id: str, delivery_id: DeliveryId) -> 
 
 
 async def keep_role_mail(pool: Pool, peer: str, mail: bytes) -> None:
-    """Keep a mail to postmaster or abuse for the operator. At that instant it is ours."""
+    """Keep a mail to postmaster or abuse, or as much of it as somebody reads, for the operator. At that instant it is ours."""
     async with pool.acquire() as connection:
-        await connection.execute("SELECT keep_role_mail($1, $2)", peer, mail)
+        await connection.execute("SELECT keep_role_mail($1, $2)", peer, mail[:ROLE_MAIL_BYTES])
