@@ -25,7 +25,7 @@ from tests.e2e.fleet import Process, call, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("here")]
 MOST = 31_457_280  # 30 MiB, after gunzip
-SECONDS = 5.0
+SECONDS = 10.0
 BAD_REQUEST = b'{"errors":[{"message":"Bad Request","field":null,"help":null}]}'
 
 

@@ -169,10 +169,8 @@ async def test_an_endpoint_that_answers_nothing_holds_back_nobody_else(here: Tow
         people = [{"to": [{"email": address()}]} for _ in range(100)]
         hooks.send("", personalizations=people)
         await hooks.arrived(people[-1]["to"][0]["email"])
-        begun = time()
         here.send(other)
-        await endpoint.hears("delivered", other, within=10)
-        assert time() - begun < 8
+        await endpoint.hears("delivered", other, within=12)  # a post that is answered by nothing lasts 15
         stuck.go.set()
         for person in people:
             await stuck.hears("delivered", person["to"][0]["email"], within=60)
