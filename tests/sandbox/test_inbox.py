@@ -1,6 +1,6 @@
 import asyncio
 import smtplib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import dkim
@@ -127,13 +127,13 @@ class BounceServer:
     [("asyncbounce", "", "b.1@rp.demo.test"), ("complain+x", "feedback@mx.plain.test", "abuse@rp.demo.test")],
 )
 async def test_a_report_comes_back_and_is_tried_again(
-    internet: Sandbox, http: aiohttp.ClientSession, free_tcp_port: int, local: str, sender: str, recipient: str
+    internet: Sandbox, http: aiohttp.ClientSession, free_port: Callable[[], int], local: str, sender: str, recipient: str
 ) -> None:
-    server = BounceServer()
-    controller = Controller(server, hostname="127.0.0.1", port=free_tcp_port)
+    server, port = BounceServer(), free_port()
+    controller = Controller(server, hostname="127.0.0.1", port=port)
     await asyncio.to_thread(controller.start)
     try:
-        assert (await http.put("/bounce", json={"address": f"127.0.0.1:{free_tcp_port}"})).status == 204
+        assert (await http.put("/bounce", json={"address": f"127.0.0.1:{port}"})).status == 204
         await send(internet, MAIL, to=f"{local}@plain.test")
         await until(lambda: internet.reporter.sent == 1)
     finally:
