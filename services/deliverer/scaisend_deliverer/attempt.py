@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -11,6 +12,7 @@ from scaisend_common.mail.events import Hop
 from scaisend_common.mail.retry import RetrySchedule
 from scaisend_common.mail.verdict import Bounced, Deferred, Unknown, Verdict
 from scaisend_common.messages import Content, Job, WhyLater
+from scaisend_common.plumbing.postgres import DatabaseAway
 from scaisend_common.plumbing.redis import RedisAway
 from scaisend_common.topology import Topology
 from scaisend_deliverer.connections import LeftAlone, Unreached
@@ -95,6 +97,8 @@ class Attempts:
             session = await path.connections.borrow(destination.targets, path.most(), deadline)
             if not isinstance(session, Session):
                 path.pace = path.pace.stopped() if isinstance(session, Unreached) else path.pace
+                if claimed is not None and isinstance(session, LeftAlone):
+                    await self._unclaim(waiting.job, claimed)
                 return session
             waiting.session = session
             now = datetime.fromtimestamp(self._now(), UTC)
@@ -108,6 +112,8 @@ class Attempts:
                     path.pace = path.pace.after(result)
             finally:
                 path.connections.give_back(session, keep=path.connections.open <= path.most())
+            if isinstance(result, Recalled):
+                await self._unclaim(waiting.job, claimed)
             if not isinstance(result, Stale):
                 return result
 
@@ -119,8 +125,18 @@ class Attempts:
             permit = Unsure(lambda: True)
         if not isinstance(permit, Unsure):
             return permit
-        reason = await self._stopped_in_postgres(job)
+        try:
+            reason = await self._stopped_in_postgres(job)
+        except DatabaseAway:
+            await self._unclaim(job, claimed)
+            raise
         return Go(permit.holds) if reason is None else Stopped(reason)
+
+    async def _unclaim(self, job: Job, claimed: Awaitable[Permit]) -> None:
+        """Give up a claim under which nothing was sent; left behind, it would stand for a mail in doubt. One on its way is waited for."""
+        with suppress(RedisAway):
+            await claimed
+        await self._ledger.release(job)
 
     async def _fate_of(self, job: Job, sender: Sender, result: Result | Unreached | LeftAlone, hop: Hop) -> Fate | None:
         match result:
@@ -136,7 +152,6 @@ class Attempts:
                 await self._ledger.release(job)
                 return waits(job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=True)
             case Recalled():
-                await self._ledger.release(job)
                 return None
             case Stale(why):
                 raise AssertionError(f"a stale session was not replaced: {why}")

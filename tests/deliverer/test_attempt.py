@@ -1,0 +1,108 @@
+"""Attempts in which nothing was sent leave no claim behind, on the real ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.deliverer.making import CONTENT, a_job
+
+from scaisend_common.mail.retry import RetrySchedule
+from scaisend_common.messages import Job, WhyLater
+from scaisend_common.plumbing.postgres import DatabaseAway
+from scaisend_common.plumbing.redis import Redis, connect
+from scaisend_common.topology import Topology
+from scaisend_deliverer.attempt import Attempts
+from scaisend_deliverer.connections import LeftAlone
+from scaisend_deliverer.ledger import EPOCH, Ledger, claim_key
+from scaisend_deliverer.mx import Destination
+from scaisend_deliverer.permit import Permit
+from scaisend_deliverer.session import Recalled, Result, Session, Stale
+from scaisend_deliverer.throttle import Pace
+from scaisend_deliverer.waiting import Waiting
+
+
+@pytest.fixture
+async def redis(ledger_url: str) -> AsyncIterator[Redis]:
+    async with connect(ledger_url) as client:
+        await client.set(EPOCH, "1000.0")
+        yield client
+
+
+class Ending(Session):
+    """A session whose transaction ends so; `asks`: after it asked for its permit."""
+
+    def __init__(self, result: Result, *, asks: bool = False) -> None:
+        self.offer: Any = SimpleNamespace(extensions=None)
+        self._result = result
+        self._asks = asks
+
+    async def transact(self, envelope: object, wire: bytes, permit: Callable[[], Awaitable[Permit]], deadline: float) -> Result:  # noqa: ARG002 - Session's
+        if self._asks:
+            await permit()
+        return self._result
+
+    def hop(self, ms: int) -> Any:  # noqa: ARG002 - Session's
+        return None
+
+
+async def no_word(job: Job) -> str | None:
+    raise DatabaseAway("gone")
+
+
+async def attempt(redis: Redis, job: Job, *lent: Session | LeftAlone) -> Any:
+    """Make one attempt over what is lent, in turn."""
+    sessions = list(lent)
+
+    async def answer(value: object, *_: object) -> Any:
+        return value
+
+    connections = SimpleNamespace(borrow=lambda *_: answer(sessions.pop(0)), give_back=lambda *_, **__: None, open=0)
+    path: Any = SimpleNamespace(connections=connections, pace=Pace(20), most=lambda: 20)
+    mail = SimpleNamespace(envelope=None, wire=b"")
+    parts: dict[str, Any] = {
+        "senders": SimpleNamespace(of=lambda *_: answer(SimpleNamespace(at_most_once=True))),
+        "contents": SimpleNamespace(of=lambda *_: answer(CONTENT)),
+        "mx": SimpleNamespace(destination=lambda *_: answer(Destination(job.site, ()))),
+        "writer": SimpleNamespace(room=lambda _: nullcontext(), write=lambda *_: answer(mail)),
+    }
+    attempts = Attempts(
+        ledger=Ledger(redis, "me"),
+        stopped_in_postgres=no_word,
+        schedule=RetrySchedule(),
+        topology=Topology(),
+        seconds=60.0,
+        now=time.time,
+        jitter=lambda: 0.5,
+        **parts,
+    )
+    loop = asyncio.get_running_loop()
+    return await attempts.make(path, Waiting(job, "q", repeat=False, since=loop.time(), end=loop.create_future()))
+
+
+async def test_a_job_whose_warm_connection_was_over_and_whose_host_is_left_alone_keeps_no_claim(redis: Redis) -> None:
+    job = a_job(71)
+    fate = await attempt(redis, job, Ending(Stale("closed")), LeftAlone(5.0))
+    assert fate.what == WhyLater.SUSPENDED
+    await asyncio.sleep(0.05)
+    assert await redis.get(claim_key(job)) is None
+
+
+async def test_a_job_recalled_while_its_claim_is_on_its_way_keeps_none(redis: Redis) -> None:
+    job = a_job(72)
+    assert await attempt(redis, job, Ending(Recalled())) is None
+    await asyncio.sleep(0.05)
+    assert await redis.get(claim_key(job)) is None
+
+
+async def test_a_job_that_nobody_can_say_is_stopped_keeps_no_claim(redis: Redis) -> None:
+    job = a_job(73)
+    await redis.delete(EPOCH)
+    with pytest.raises(DatabaseAway):
+        await attempt(redis, job, Ending(Stale("never asked"), asks=True))
+    assert await redis.get(claim_key(job)) is None
