@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from uuid import uuid4
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from tests.api.requests import valid
 from tests.api.world import World
 
 from scaisend_api.idempotency import LEASE, IdempotencyKeys, Known, OtherBody, Record, Reserved, Running, State, judge
-from scaisend_common.mail.ids import SubmissionId
+from scaisend_common.mail.ids import SubmissionId, made_at, submission_id
 from scaisend_common.plumbing.redis import connect
 
 FIRST, SECOND = SubmissionId("a" * 22), SubmissionId("b" * 22)
@@ -139,3 +141,33 @@ async def test_killed_around_the_confirm_the_retry_has_the_same_id_and_is_marked
     assert submission.submission_id == answer.headers["x-message-id"]
     assert all(each.submission_id == submission.submission_id for each in before)
     assert abs(submission.accepted_at - before[0].accepted_at) < 0.01 if before else True
+
+
+async def test_a_doubtful_submission_that_the_timeline_knows_was_taken_and_is_not_sent_again(
+    own_api: World, redis_url: str, take: Take
+) -> None:
+    """After two hours the ledger has forgotten what was delivered: a repeat would be sent to everybody once more."""
+    tenant_id, old = await own_api.shop(), submission_id(int((time.time() - 7200) * 1000), b"0123456789")
+    key = await own_api.key(tenant_id)
+    own_api.start()
+    own_api.send(key, valid(), Idempotency_Key="once")
+    async with connect(redis_url) as redis:
+        name = f"idempotency:{tenant_id}:once"
+        record = msgspec.json.decode(await redis.get(name) or b"", type=Record)
+        doubtful = msgspec.structs.replace(record, state=State.DOUBTFUL, submission_id=old)
+        await redis.set(name, msgspec.json.encode(doubtful))
+        await own_api.sql(
+            "INSERT INTO messages (tenant_id, day, delivery_id, to_email, state, rank, accepted_at, last_event_at)"
+            " VALUES ($1, $2, $3, 'a@b.co', 'delivered', 0, now(), now())",
+            tenant_id,
+            made_at(old).date(),
+            f"{old}.0.0",
+        )
+        await take()
+        assert own_api.send(key, valid(), Idempotency_Key="once").headers["x-message-id"] == old
+        assert await take() == []
+        assert msgspec.json.decode(await redis.get(name) or b"", type=Record).state is State.DONE
+        await own_api.sql("DELETE FROM messages WHERE tenant_id = $1", tenant_id)
+        await redis.set(name, msgspec.json.encode(doubtful))
+        assert own_api.send(key, valid(), Idempotency_Key="once").headers["x-message-id"] == old
+        assert [each.repeat for each in await take()] == [True]

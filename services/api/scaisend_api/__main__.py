@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import partial
 from time import time
 
 from scaisend_api.acceptance import Desk
@@ -26,6 +27,7 @@ from scaisend_api.recent import Recent
 from scaisend_api.server import HttpServer
 from scaisend_api.settings import Settings
 from scaisend_api.startup import wait_for_migration, wait_for_queues
+from scaisend_api.store import is_recorded
 from scaisend_api.streams import Streams
 from scaisend_api.webhook_settings import WebhookSettings
 from scaisend_common.messages import Stream, decode_control
@@ -59,6 +61,7 @@ async def serve(settings: Settings) -> None:
             keys=IdempotencyKeys(redis),
             streams=Streams(bulk_above=settings.bulk_above, rate=settings.transactional_rate, burst=settings.transactional_burst),
             recent=recent,
+            is_recorded=partial(is_recorded, pool),
             now=time,
             entropy=os.urandom,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -28,6 +28,8 @@ from scaisend_common.plumbing.failpoints import fail_here
 from scaisend_common.plumbing.postgres import DatabaseAway
 from scaisend_common.plumbing.redis import RedisAway
 from scaisend_common.topology import SUBMIT, Topology
+
+LEDGER_SECONDS = 1800.0  # for which the ledger surely knows what was delivered (it keeps an outcome for an hour)
 
 log = structlog.get_logger()
 
@@ -92,6 +94,7 @@ class Desk:
         keys: IdempotencyKeys,
         streams: Streams,
         recent: Recent,
+        is_recorded: Callable[[str, SubmissionId], Awaitable[bool]],
         now: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
@@ -102,6 +105,7 @@ class Desk:
         self._keys = keys
         self._streams = streams
         self._recent = recent
+        self._is_recorded = is_recorded
         self._now = now
         self._entropy = entropy
 
@@ -139,6 +143,13 @@ class Desk:
         if not isinstance(reservation, Reserved):
             return reservation
         submission = reservation.submission_id
+        try:
+            if reservation.repeat and await self._was_taken(grant.tenant_id, submission):
+                await self._note(self._keys.settle(reservation, State.DONE))
+                return Accepted(submission)
+        except DatabaseAway as away:
+            await self._note(self._keys.settle(reservation, State.DOUBTFUL))
+            return Away(str(away))
         label = self._label(grant, request, submission, made_at(submission).timestamp(), repeat=reservation.repeat)
         try:
             async with asyncio.timeout(LEASE * 0.8):
@@ -151,6 +162,10 @@ class Desk:
             return Away(str(error) or "no confirm in time")
         await self._note(self._keys.settle(reservation, State.DONE))
         return accepted
+
+    async def _was_taken(self, tenant_id: str, submission: SubmissionId) -> bool:
+        """Tell whether the broker had a submission after all; asked while repeats of it may meet a ledger that has forgotten it."""
+        return self._now() - made_at(submission).timestamp() > LEDGER_SECONDS and await self._is_recorded(tenant_id, submission)
 
     async def _take(self, request: MailRequest, label: Label) -> Accepted:
         """Store what is large, publish, return when the broker has confirmed. At that instant the mail is ours.

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from scaisend_api.grant import Grant
 from scaisend_api.timeline import DeliveryRow, EventRow
-from scaisend_common.mail.ids import DeliveryId, SubmissionId
+from scaisend_common.mail.ids import DeliveryId, SubmissionId, made_at
 from scaisend_common.messages import Stream
 from scaisend_common.plumbing.postgres import Connection, Pool, tenant_transaction
 
@@ -49,6 +49,24 @@ async def verified_domains(pool: Pool, tenant_id: str) -> VerifiedDomains:
             UUID(tenant_id),
         )
     return VerifiedDomains(tenant_id, frozenset(row["domain"] for row in rows))
+
+
+async def is_recorded(pool: Pool, tenant_id: str, submission: SubmissionId) -> bool:
+    """Tell whether anything is recorded of a submission: then the broker has had it. Raises DatabaseAway."""
+    async with tenant_transaction(pool, [tenant_id]) as connection:
+        found = await connection.fetchval(
+            """
+            SELECT EXISTS (
+                SELECT FROM messages
+                WHERE tenant_id = $1 AND day = $2
+                    AND delivery_id BETWEEN $3 || '.0.0' AND $3 || '.9999.9999' AND starts_with(delivery_id, $3 || '.')
+            )
+            """,
+            UUID(tenant_id),
+            made_at(submission).date(),
+            submission,
+        )
+    return bool(found)
 
 
 async def read_submission(pool: Pool, tenant_id: str, day: date, submission: SubmissionId) -> list[DeliveryRow]:
