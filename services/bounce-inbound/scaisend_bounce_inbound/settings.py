@@ -13,5 +13,5 @@ class Settings(CommonSettings):
     inbound_host: str = "127.0.0.1"
     inbound_port: int = 25
     inbound_name: str = "localhost"  # the name in banner and EHLO; should be the name that the MX records point at
-    inbound_connections: int = 500
-    inbound_connections_per_ip: int = 50
+    inbound_connections: int = 100  # each may hold a mail of 10 MB
+    inbound_connections_per_ip: int = 10

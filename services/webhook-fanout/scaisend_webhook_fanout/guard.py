@@ -18,7 +18,7 @@ class ForbiddenDestination(OSError):
 
 
 def url_problem(url: str) -> str | None:
-    """Tell what is wrong with an endpoint's URL, or None."""
+    """Tell what is wrong with an endpoint's URL, or None. A user name and password in it are sent as Basic authentication."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -26,8 +26,6 @@ def url_problem(url: str) -> str | None:
         return str(error)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         return "only http and https URLs with a host"
-    if parts.username is not None or parts.password is not None:
-        return "no user name or password in the URL"
     return "port 0" if port == 0 else None
 
 
