@@ -45,6 +45,16 @@ def receipts(path: Path) -> list[dict[str, str]]:
     return [entry for line in path.read_text().splitlines() if (entry := json.loads(line))["what"] == "mail"]
 
 
+def delivery_of(entry: dict[str, str]) -> str:
+    """The delivery that a mail was, by its Message-ID."""
+    return entry["message_id"].strip("<>").partition("@")[0]
+
+
+def sent_between(taken: list[dict[str, str]], since: float, until: float) -> set[str]:
+    """The deliveries that the sink took within these unix seconds."""
+    return {delivery_of(entry) for entry in taken if since <= float(entry["at"]) <= until}
+
+
 async def states(admin_dsn: str) -> dict[str, str]:
     """The timeline's word on every delivery."""
     connection = await asyncpg.connect(admin_dsn)
@@ -73,7 +83,7 @@ def judge(accepted: Accepted, taken: list[dict[str, str]], known: dict[str, str]
     assert not lost, f"{len(lost)} accepted recipients neither delivered nor accounted for: {lost[:5]}"
     invented = set(by_recipient) - accepted.recipients - accepted.unanswered
     assert not invented, f"delivered but never accepted: {sorted(invented)[:5]}"
-    copies = Counter(entry["message_id"].strip("<>").partition("@")[0] for entry in taken)
+    copies = Counter(delivery_of(entry) for entry in taken)
     false = {d for d, state in known.items() if state == "delivered" and d[:22] in accepted.by_id} - set(copies)
     assert not false, f"the timeline says delivered, the sink never took them: {sorted(false)[:5]}"
     twice = [delivery for delivery, count in copies.items() if count > 1]

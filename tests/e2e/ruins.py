@@ -10,10 +10,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import redis
 from tests.conftest import TEMPLATE, Shared
+from tests.peers.program import await_true
 
 from devstack import databases, packages, servers
 from devstack.process import abandon, pid_of
@@ -42,6 +45,10 @@ class Ruins:
     def restart(self, *names: str) -> None:
         """Start what is dead, and wait until it answers."""
         servers.start(self.place, durable=True, report=lambda _: None, only=names)
+        for name, url in (("redis", self.shared.urls.redis_url), ("ledger", self.shared.urls.ledger_url)):
+            if name in names:
+                with redis.Redis.from_url(url) as client:
+                    await_true(partial(_is_loaded, client), f"{name} has its data")
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a server and everything that it started."""
@@ -70,6 +77,13 @@ class Ruins:
         roots = [packages.cache() / "debian-rabbitmq/tree", Path("/")]
         found = next(path for root in roots for path in root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmqctl"))
         subprocess.run([found, *words], env=servers.rabbitmq_env(self.place), check=True, capture_output=True)
+
+
+def _is_loaded(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.BusyLoadingError:
+        return False
 
 
 @contextmanager
