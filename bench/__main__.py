@@ -11,8 +11,9 @@ from pathlib import Path
 from time import monotonic
 
 from bench.house import commit
-from bench.parts import PARTS, Bench
+from bench.parts import PARTS
 from bench.plot import draw
+from bench.scenes import Bench
 from devstack import packages
 
 HERE = Path(__file__).parent

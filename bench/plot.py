@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.parts import Bench
+    from bench.scenes import Bench
 
 
 def draw(bench: Bench, path: Path) -> None:

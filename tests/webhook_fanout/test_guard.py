@@ -85,6 +85,8 @@ async def test_no_spelling_of_an_inner_address_is_posted_to(spelling: str, endpo
     assert endpoint_server.connections == 0
 
 
-@pytest.mark.parametrize("url", ["http://example.com/hook", "https://user:password@example.com/hook", "https://example.com:8443/a?b=c", "http://[2606:4700::1]/"])
+@pytest.mark.parametrize(
+    "url", ["http://example.com/hook", "https://user:password@example.com/hook", "https://example.com:8443/a?b=c", "http://[2606:4700::1]/"]
+)
 def test_ordinary_urls_are_no_problem(url: str) -> None:
     assert url_problem(url) is None
