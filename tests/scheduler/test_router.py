@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 from tests.scheduler.broker import TOPOLOGY, event_batches_in, jobs_in, publishing, waiting_in
@@ -15,9 +16,11 @@ from scaisend_common.mail.events import DroppedEvent, Event
 from scaisend_common.mail.ids import made_at
 from scaisend_common.messages import BlobKey, Personalization, Personalizations, PersonalizationsRef, Stream, Submission, WhyLater, encode
 from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Settlement
+from scaisend_common.plumbing.amqp.declare import declare
 from scaisend_common.plumbing.blobs import BlobName, BlobStore
 from scaisend_common.plumbing.dns import Resolver
 from scaisend_common.plumbing.postgres import DatabaseAway, open_pool
+from scaisend_common.topology import EXCHANGES, deliver_queue
 from scaisend_scheduler.route.handler import Router
 from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.sites import Sites
@@ -163,3 +166,21 @@ async def test_without_postgres_nothing_is_published_and_the_mail_waits(broker_u
             await route(a_submission("ann@plain.test"))
     assert await jobs_in(broker_url) == []
     assert await event_batches_in(broker_url) == []
+
+
+async def test_a_full_shard_holds_up_only_its_own_mail(
+    fresh_vhost: Callable[[], str], postgres_dsn: str, service_dsn: Callable[[str], str]
+) -> None:
+    await make_tenants(postgres_dsn)
+    amqp_url = fresh_vhost()
+    full = deliver_queue("default", TOPOLOGY.shard("default", "plain.test"), Stream.TRANSACTIONAL)
+    bounded = [replace(queue, max_bytes=1) if queue.name == full else queue for queue in TOPOLOGY.queues()]
+    await declare(amqp_url, EXCHANGES, bounded, settle=timedelta(seconds=1))
+    async with routing(amqp_url, service_dsn("scheduler")) as route:
+        while not await waiting_in(amqp_url):  # a bound is a little late: the broker takes some first
+            await route(a_submission("first@plain.test"))
+        assert await route(a_submission("ann@plain.test"), a_submission("bob@tls.test")) == [Ack(), Ack()]
+        assert "bob@tls.test" in [str(job.rcpt) for job in await jobs_in(amqp_url)]
+        [item] = await waiting_in(amqp_url)
+    assert (str(item.job.rcpt), item.why, item.job.repeat) == ("ann@plain.test", WhyLater.OVERFLOW, False)
+    assert item.due_at > time.time() + 30

@@ -7,7 +7,7 @@ of the broker's default frame_max holds it, and one slow job holds back few othe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -27,11 +27,12 @@ _encode = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be published."""
+    """A message to be published; `jobs` are those that it carries."""
 
     exchange: str
     key: str
     body: bytes
+    jobs: Sequence[Job] = ()
 
 
 # The wire forms of JobBatch, LaterBatch and EventBatch, over parts that are encoded already.
@@ -49,12 +50,14 @@ class _Events(msgspec.Struct, frozen=True):
 
 def pack_jobs(jobs: Iterable[Job]) -> Iterator[Outgoing]:
     """Yield messages of jobs; those of one path and stream share them."""
-    by_path: dict[tuple[str, str, str], list[bytes]] = defaultdict(list)
+    by_path: dict[tuple[str, str, str], list[Job]] = defaultdict(list)
     for job in jobs:
-        by_path[deliver_key(job.group, job.shard, job.stream), job.source, job.site].append(_encode(job))
-    for (key, _, _), encoded in by_path.items():
-        for part in _parts(encoded, JOBS_A_MESSAGE, MESSAGE_BYTES):
-            yield Outgoing(DELIVER, key, encode(_Jobs(part)))
+        by_path[deliver_key(job.group, job.shard, job.stream), job.source, job.site].append(job)
+    for (key, _, _), together in by_path.items():
+        packed = 0
+        for part in _parts(map(_encode, together), JOBS_A_MESSAGE, MESSAGE_BYTES):
+            yield Outgoing(DELIVER, key, encode(_Jobs(part)), together[packed : packed + len(part)])
+            packed += len(part)
 
 
 def pack_items(items: Iterable[LaterItem]) -> Iterator[Outgoing]:

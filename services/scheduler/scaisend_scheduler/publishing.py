@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from scaisend_common.plumbing.amqp import Publisher
+from scaisend_common.plumbing.amqp import Publisher, Refused
 from scaisend_scheduler.packing import Outgoing
 
 IN_FLIGHT = 100  # more gains nothing (measured: 1,000 in flight were no faster than 100)
@@ -16,11 +16,19 @@ async def publish_all(publisher: Publisher, messages: Sequence[Outgoing]) -> Non
 
     What was handed over before a failure may have been taken: whoever publishes again publishes repeats.
     """
+    if refused := await publish_what_fits(publisher, messages):
+        raise Refused(f"{len(refused)} of {len(messages)} messages met a queue at its bound")
+
+
+async def publish_what_fits(publisher: Publisher, messages: Sequence[Outgoing]) -> list[Outgoing]:
+    """Return, when the broker has answered for every message, those whose queue is at its bound. Raises Unavailable, Unroutable."""
+    refused: list[Outgoing] = []
     for start in range(0, len(messages), IN_FLIGHT):
-        await _publish_flight(publisher, messages[start : start + IN_FLIGHT])
+        refused += await _publish_flight(publisher, messages[start : start + IN_FLIGHT])
+    return refused
 
 
-async def _publish_flight(publisher: Publisher, flight: Sequence[Outgoing]) -> None:
+async def _publish_flight(publisher: Publisher, flight: Sequence[Outgoing]) -> list[Outgoing]:
     confirms: list[asyncio.Future[None]] = []
     try:
         for each in flight:
@@ -28,5 +36,6 @@ async def _publish_flight(publisher: Publisher, flight: Sequence[Outgoing]) -> N
     finally:
         outcomes = await asyncio.gather(*confirms, return_exceptions=True)
     for outcome in outcomes:
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, Refused):
             raise outcome
+    return [each for each, outcome in zip(flight, outcomes, strict=True) if isinstance(outcome, Refused)]

@@ -11,13 +11,13 @@ from structlog import get_logger
 
 from scaisend_common.mail.address import suppression_key
 from scaisend_common.mail.ids import made_at
-from scaisend_common.messages import Personalizations, Submission, decode_personalizations
-from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Settlement
+from scaisend_common.messages import LaterItem, Personalizations, Submission, WhyLater, decode_personalizations
+from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Refused, Settlement
 from scaisend_common.plumbing.blobs import BlobMissing, BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
 from scaisend_common.plumbing.postgres import Pool
-from scaisend_scheduler.packing import pack_events, pack_items, pack_jobs
-from scaisend_scheduler.publishing import publish_all
+from scaisend_scheduler.packing import Outgoing, pack_events, pack_items, pack_jobs
+from scaisend_scheduler.publishing import publish_all, publish_what_fits
 from scaisend_scheduler.route.expand import Delivery, expand
 from scaisend_scheduler.route.plan import Plan, plan_of
 from scaisend_scheduler.route.store import find_barred
@@ -25,7 +25,8 @@ from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.sites import Sites
 
 log = get_logger()
-LOAD = 250  # deliveries that are looked up, planned and published at once: 5 ms of the loop, while a submission may have a thousand
+FULL_SECONDS = 60.0  # for which jobs wait whose queue is at its bound
+LOAD = 100  # deliveries that are looked up, planned and published at once: some ms of the loop, while a submission may have a thousand
 ROUTED = Counter("scaisend_routed_deliveries", "Deliveries routed, by what became of them", ["fate"])
 WAITED = Histogram(
     "scaisend_route_wait_seconds", "From acceptance to the handler", buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 60, 3600)
@@ -64,10 +65,20 @@ class Router:
         sites = await self._sites.of(each.rcpt.domain for each in load)
         plan = plan_of(load, barred, sites, self._egress, self._now())
         fail_here("scheduler.route.before_publish")
-        await publish_all(
-            self._publisher, [*pack_jobs(plan.jobs), *pack_items(plan.waiting), *pack_events(plan.events, self._egress.topology)]
-        )
+        messages = [*pack_jobs(plan.jobs), *pack_items(plan.waiting), *pack_events(plan.events, self._egress.topology)]
+        if full := await publish_what_fits(self._publisher, messages):
+            await self._let_wait(full)
         self._note(load, plan)
+
+    async def _let_wait(self, refused: Sequence[Outgoing]) -> None:
+        """Send jobs whose queue is at its bound to the waiting room, so that one full shard holds up nobody else. Raises Refused."""
+        if not all(each.jobs for each in refused):
+            raise Refused("the waiting room or the events' queues are at their bound")
+        due_at = self._now() + FULL_SECONDS
+        waiting = [LaterItem(due_at, WhyLater.OVERFLOW, job) for each in refused for job in each.jobs]
+        log.warning("deliver_queue_full", jobs=len(waiting), first=waiting[0].job.delivery_id)
+        ROUTED.labels("overflow").inc(len(waiting))
+        await publish_all(self._publisher, list(pack_items(waiting)))
 
     async def _open(self, submission: Submission) -> Personalizations | Park:
         """Return the personalizations, fetched where they travel by reference; a blob that is gone parks the submission."""
