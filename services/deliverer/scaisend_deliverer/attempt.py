@@ -29,7 +29,7 @@ from scaisend_deliverer.session import Halted, Recalled, Result, Session, Stale
 from scaisend_deliverer.waiting import Waiting
 from scaisend_deliverer.writing import Writer
 
-SPREAD = 10.0  # seconds over which jobs of a host that was left alone come back
+SPREAD = 10.0  # seconds, or half as long as a host is left alone, over which its jobs come back
 
 StopCheck = Callable[[Job], Awaitable[str | None]]
 
@@ -143,7 +143,7 @@ class Attempts:
             case Unreached(verdict, where):
                 return self._ended(job, await self._unless_stopped(job, verdict), where)
             case LeftAlone(seconds):
-                return waits(job, WhyLater.SUSPENDED, self._now() + seconds + SPREAD * self._jitter(), repeat=job.repeat)
+                return waits(job, WhyLater.SUSPENDED, self._now() + seconds + max(SPREAD, seconds / 2) * self._jitter(), repeat=job.repeat)
             case Halted(Stopped(reason)):
                 return self._ended(job, Dropped(reason), Hop())
             case Halted(Taken(value)):

@@ -75,9 +75,9 @@ class Deliverer:
         self._paths.free(path, waiting)
         await self._settle(waiting, fate)
 
-    async def overflow(self, waiting: Waiting) -> None:
+    async def overflow(self, waiting: Waiting, seconds: float) -> None:
         """Send a job to wait elsewhere: its path has no room for it."""
-        await self._settle(waiting, waits(waiting.job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=waiting.repeat))
+        await self._settle(waiting, waits(waiting.job, WhyLater.OVERFLOW, self._now() + seconds, repeat=waiting.repeat))
 
     async def broken(self, waiting: Waiting, error: BaseException) -> None:
         """Park a job that no code was prepared for, alone."""

@@ -1,7 +1,7 @@
 """Paths: for each (source, site) the jobs that are ready, the connections, and the pace; and whose turn it is.
 
-Paths take turns, one job at a time, while fewer than `most` attempts are under way in the process. Nothing starts on a shard that is
-not surely ours.
+Paths take turns, one job at a time, while fewer attempts are under way in the process than its processor can do (concurrency). Nothing
+starts on a shard that is not surely ours.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from collections.abc import Callable, Coroutine, Iterable
 from prometheus_client import Gauge
 
 from scaisend_common.messages import Job
+from scaisend_deliverer.concurrency import LOOK_EVERY, Concurrency
 from scaisend_deliverer.connections import IDLE_SECONDS, Connections
 from scaisend_deliverer.ready import ReadyQueue
-from scaisend_deliverer.throttle import Pace, usable_connections
+from scaisend_deliverer.throttle import Drain, Pace, usable_connections
 from scaisend_deliverer.waiting import End, Waiting
 
 MOST_READY = 1000  # jobs of one path and stream
 LONGEST_READY = 240.0  # seconds; with an attempt of 15 minutes well below the broker's 30
-SLOW_AFTER = 10.0  # seconds that the next job has waited: such a path keeps only KEPT_WHEN_SLOW, so that it fills no shard's prefetch
-KEPT_WHEN_SLOW = 8
+SLOW_AFTER = 10.0  # seconds that the next job has waited: such a path keeps what it does in that time, so that it fills no shard's prefetch
+KEPT_WHEN_SLOW = 8  # at least
 LAST = 5.0  # seconds for a transaction whose final dot was sent, when its shard is left
 FORGET_AFTER = 300.0  # seconds without a job
 READY = Gauge("scaisend_ready_jobs", "Jobs that wait for a connection")
@@ -38,6 +39,8 @@ class Path:
         self.connections = connections
         self.ready: ReadyQueue[Waiting] = ReadyQueue(MOST_READY)
         self.pace = Pace(limit)
+        self.drain = Drain()
+        self.ended = 0  # jobs since the drain was last looked at
         self.running: set[Waiting] = set()
         self.is_queued = False  # for a turn
         self.is_slow = False
@@ -49,12 +52,19 @@ class Path:
         """Return how many connections it may have now; few while an earlier owner of the shard may still have some."""
         return usable_connections(self.pace.limit, is_takeover=self._clock() < self._careful_until, allowed=self.pace.allowed)
 
+    def most_when_slow(self) -> int:
+        """Return how many jobs it may keep ready while it is slow."""
+        return max(KEPT_WHEN_SLOW, int(self.drain.rate * SLOW_AFTER))
+
     def __repr__(self) -> str:
         return f"<Path {self.source}|{self.site}: {len(self.ready)} ready, {len(self.running)} running, {self.connections!r}>"
 
 
 class Paths:
-    """`work` brings one job of a path to its end, `overflow` sends one to wait, `broken` parks one; `may_start`: a shard is surely ours."""
+    """`work` brings one job of a path to its end, `overflow` sends one to wait for so many seconds, `broken` parks one.
+
+    `may_start`: a shard is surely ours; `jitter` in [0, 1).
+    """
 
     def __init__(
         self,
@@ -64,16 +74,19 @@ class Paths:
         connections: Callable[[], Connections],
         may_start: Callable[[int], bool],
         work: Callable[[Path, Waiting], Coroutine[None, None, None]],
-        overflow: Callable[[Waiting], Coroutine[None, None, None]],
+        overflow: Callable[[Waiting, float], Coroutine[None, None, None]],
         broken: Callable[[Waiting, BaseException], Coroutine[None, None, None]],
+        jitter: Callable[[], float],
     ) -> None:
         self._limit = limit
-        self._most = most
+        self._concurrency = Concurrency.up_to(most)
+        self._is_looking = False
         self._connections = connections
         self._may_start = may_start
         self._work = work
         self._overflow = overflow
         self._broken = broken
+        self._jitter = jitter
         self._loop = asyncio.get_running_loop()
         self._paths: dict[tuple[str, str, int], Path] = {}
         self._turns: deque[Path] = deque()
@@ -89,9 +102,9 @@ class Paths:
         READY.inc()
         displaced = path.ready.put(waiting.job.stream, waiting.job.tenant_id, waiting)
         if displaced is not None:
-            self._send_elsewhere([displaced])
+            self._send_elsewhere(path, [displaced])
         elif path.is_slow:
-            self._send_elsewhere(path.ready.trim(KEPT_WHEN_SLOW))
+            self._send_elsewhere(path, path.ready.trim(path.most_when_slow()))
         self._queue(path)
         self._start()
 
@@ -143,6 +156,7 @@ class Paths:
         now = self._loop.time()
         for key, path in list(self._paths.items()):
             path.connections.close_idle(now - IDLE_SECONDS)
+            path.drain, path.ended = path.drain.after_second(path.ended), 0
             self._relieve(path, now)
             if not path.running and not path.ready and not path.connections.open and now - path.used_at > FORGET_AFTER:
                 del self._paths[key]
@@ -150,10 +164,10 @@ class Paths:
         self._start()
 
     def _relieve(self, path: Path, now: float) -> None:
-        self._send_elsewhere(path.ready.take_where(lambda waiting: now - waiting.since > LONGEST_READY))
+        self._send_elsewhere(path, path.ready.take_where(lambda waiting: now - waiting.since > LONGEST_READY))
         path.is_slow = any(now - waiting.since > SLOW_AFTER for waiting in path.ready.next_ones())
         if path.is_slow:
-            self._send_elsewhere(path.ready.trim(KEPT_WHEN_SLOW))
+            self._send_elsewhere(path, path.ready.trim(path.most_when_slow()))
 
     def _path_of(self, job: Job) -> Path:
         key = job.source, job.site, job.shard
@@ -170,17 +184,29 @@ class Paths:
 
     def _start(self) -> None:
         """Start attempts, path by path in turn, as long as there is room for one."""
-        while self._turns and self._under_way < self._most:
+        while self._turns and self._under_way < self._concurrency.allowed:
             path = self._turns.popleft()
             path.is_queued = False
             if len(path.running) < path.most() and self._may_start(path.shard) and (waiting := path.ready.pop()) is not None:
                 self._run(path, waiting)
                 self._queue(path)  # one that may not start is queued again at its next end, or by the sweep
 
+    def _look(self, due_at: float) -> None:
+        """See how late the event loop is, as long as anything is under way."""
+        now = self._loop.time()
+        self._concurrency = self._concurrency.after_look(now - due_at, self._under_way)
+        self._start()
+        self._is_looking = self._under_way > 0
+        if self._is_looking:
+            self._loop.call_later(LOOK_EVERY, self._look, now + LOOK_EVERY)
+
     def _run(self, path: Path, waiting: Waiting) -> None:
         READY.dec()
         UNDER_WAY.inc()
         self._under_way += 1
+        if not self._is_looking:
+            self._is_looking = True
+            self._loop.call_later(LOOK_EVERY, self._look, self._loop.time() + LOOK_EVERY)
         path.running.add(waiting)
         waiting.task = asyncio.create_task(self._work(path, waiting))
         waiting.task.add_done_callback(lambda task: self._on_end(path, waiting, task))
@@ -192,6 +218,7 @@ class Paths:
         UNDER_WAY.dec()
         self._under_way -= 1
         path.running.discard(waiting)
+        path.ended += 1
         path.used_at = self._loop.time()
         self._queue(path)
         self._start()
@@ -202,10 +229,13 @@ class Paths:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._spawn(self._broken(waiting, error))
 
-    def _send_elsewhere(self, jobs: list[Waiting]) -> None:
+    def _send_elsewhere(self, path: Path, jobs: list[Waiting]) -> None:
+        """Send jobs to the waiting room, each until the path should have worked off those before it."""
+        now = self._loop.time()
         for waiting in jobs:
             READY.dec()
-            self._spawn(self._overflow(waiting))
+            seconds, path.drain = path.drain.send_away(now, self._jitter())
+            self._spawn(self._overflow(waiting, seconds))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

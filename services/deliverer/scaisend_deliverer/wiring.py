@@ -77,6 +77,7 @@ def wire(settings: Settings, pool: Pool, ledger_redis: Redis, redis: Redis, publ
         work=deliverer.work,
         overflow=deliverer.overflow,
         broken=deliverer.broken,
+        jitter=random.random,
     )
     consumer = Consumer(settings.amqp_url, [], decode_jobs, deliverer.handle, name=NAME, prefetch=settings.prefetch())
     exclusive = ExclusiveQueues(settings.amqp_url, NAME, lost=shards.lost)
