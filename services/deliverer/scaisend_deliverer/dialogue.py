@@ -15,6 +15,7 @@ from typing import cast
 from scaisend_common.mail.reply import Malformed, Reply, parse_reply
 from scaisend_deliverer.reply_lines import Lines, ReplyLines, TooLong
 
+_NEVER = float("inf")
 CHUNK = 256 * 1024  # octets of a large mail written before the server must have read some
 
 _parse = lru_cache(maxsize=1024)(parse_reply)  # servers say `250 2.1.0 Ok` all day
@@ -28,12 +29,16 @@ class Dialogue(asyncio.Protocol):
     """`deadline` (loop time) bounds every wait; whoever uses the dialogue sets it."""
 
     def __init__(self) -> None:
-        self.deadline = float("inf")
+        self.deadline = _NEVER
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader = ReplyLines()
         self._replies: deque[Lines] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = _NEVER
+        self._too_late_at = _NEVER
+        self._too_late = ""
         self._why_over = ""
         self._is_paused = False
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -164,14 +169,29 @@ class Dialogue(asyncio.Protocol):
     async def _wait(self, within: float, too_late: str) -> None:
         """Wait for whatever happens next on the connection."""
         assert self._waiter is None, "one at a time reads"
-        now = self._loop.time()
         waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(min(now + within, self.deadline), self.abort, too_late)
+        self._too_late_at, self._too_late = min(self._loop.time() + within, self.deadline), too_late
+        if self._too_late_at < self._timer_at:
+            self._set_timer()
         try:
             await waiter
         finally:
-            timer.cancel()
+            self._too_late_at = _NEVER
             self._waiter = None
+
+    def _set_timer(self) -> None:
+        """One timer serves many waits: it is not moved for a later one, only looks again when it rings."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._too_late_at
+        self._timer = self._loop.call_at(self._timer_at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer, self._timer_at = None, _NEVER
+        if self._loop.time() >= self._too_late_at:
+            self.abort(self._too_late)
+        elif self._too_late_at < _NEVER:
+            self._set_timer()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -179,6 +199,9 @@ class Dialogue(asyncio.Protocol):
 
     def _end(self, why: str) -> None:
         self._why_over = self._why_over or why
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, _NEVER
         self._wake()
 
     def __repr__(self) -> str:

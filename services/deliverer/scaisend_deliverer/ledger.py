@@ -74,9 +74,9 @@ class Ledger:
         self._clock = clock
         self._refreshed_at = float("-inf")
         self._stopped = asyncio.Event()
-        self._claims: Batches[Job, Permit] = Batches(self._claim, most=MOST, linger=CLAIM_LINGER, lanes=2)
+        self._claims: Batches[Job, Permit] = Batches(self._claim, most=MOST, linger=CLAIM_LINGER)
         self._shortened: Batches[str, None] = Batches(self._shorten, most=MOST, linger=SHORTEN_LINGER)
-        self._records: Batches[tuple[str, bytes], None] = Batches(self._record, most=MOST, linger=RECORD_LINGER, lanes=2)
+        self._records: Batches[tuple[str, bytes], None] = Batches(self._record, most=MOST, linger=RECORD_LINGER)
 
     def holds(self) -> bool:
         """Others surely take this process for alive, and leave alone what it has claimed."""

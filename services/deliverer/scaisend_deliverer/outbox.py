@@ -17,7 +17,7 @@ from scaisend_deliverer.letter import Letter, Message, pack
 
 log = get_logger()
 
-LINGER = 0.02  # seconds; under load a message then carries some dozens of events, and nobody sees it late
+LINGER = 0.1  # seconds; under load a message then carries some dozens of events, and nobody sees it late
 MOST = 1000  # letters a batch
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries
 FAILED = Counter("scaisend_publish_retries", "Messages that the broker did not take at once")
@@ -29,7 +29,7 @@ class Outbox:
     def __init__(self, publisher: Publisher, topology: Topology) -> None:
         self._publisher = publisher
         self._topology = topology
-        self._letters: Batches[Letter, None] = Batches(self._send, most=MOST, linger=LINGER, lanes=4)
+        self._letters: Batches[Letter, None] = Batches(self._send, most=MOST, linger=LINGER, lanes=2)
 
     def add(self, letter: Letter) -> asyncio.Future[None]:
         """At the confirm of a letter the attempt has happened for everybody else. A crash before repeats it from the ledger."""
