@@ -21,5 +21,5 @@ class Settings(CommonSettings):
     api_port: Port = 8080
     bulk_above: int = Field(50, ge=1, le=1000)
     transactional_rate: float = Field(200, gt=0)
-    transactional_burst: float = Field(2000, ge=1)
+    transactional_burst: float = Field(400, ge=1)  # two seconds of it: all of it stands before the next tenant's mail
     custom_args_bytes: int = Field(50_000, ge=1, le=1_000_000)

@@ -86,7 +86,7 @@ def without_addresses(line: str) -> str:
     return "".join((*shown, line[begin:]))
 
 
-async def watch_loop(every: float = 0.5, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+async def watch_loop(every: float = 2.0, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
     """Measure how late the loop is, until cancelled."""
     time = asyncio.get_running_loop().time
     while True:
