@@ -20,9 +20,9 @@ from scaisend_scheduler.packing import pack_events, pack_items, pack_jobs
 from scaisend_scheduler.publishing import publish_all
 from scaisend_scheduler.route.expand import Delivery, expand
 from scaisend_scheduler.route.plan import Plan, plan_of
-from scaisend_scheduler.route.store import find_barred
 from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.sites import Sites
+from scaisend_scheduler.store import find_barred
 
 log = get_logger()
 LOAD = 250  # deliveries that are looked up, planned and published at once: 5 ms of the loop, while a submission may have a thousand
