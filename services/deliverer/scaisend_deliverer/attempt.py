@@ -88,6 +88,14 @@ class Attempts:
         hop = waiting.session.hop(round(1000 * (self._loop.time() - began))) if waiting.session is not None else Hop()
         return await self._fate_of(job, sender, result, hop)
 
+    async def overflow(self, waiting: Waiting) -> Fate:
+        """Return the fate of a job for which its path has no room. Where that lasts, nothing but this look finds out that it is stopped.
+
+        A repeat waits in any case: it must not be concluded before the ledger was asked what became of it.
+        """
+        later = waits(waiting.job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=waiting.repeat)
+        return later if waiting.repeat else await self._stopped(waiting.job) or later
+
     async def _transact(
         self, path: Path, waiting: Waiting, destination: Destination, content: Content, sender: Sender
     ) -> Result | Unreached | LeftAlone:
@@ -143,7 +151,8 @@ class Attempts:
             case Unreached(verdict, where):
                 return self._ended(job, await self._unless_stopped(job, verdict), where)
             case LeftAlone(seconds):
-                return waits(job, WhyLater.SUSPENDED, self._now() + seconds + SPREAD * self._jitter(), repeat=job.repeat)
+                later = waits(job, WhyLater.SUSPENDED, self._now() + seconds + SPREAD * self._jitter(), repeat=job.repeat)
+                return await self._stopped(job) or later
             case Halted(Stopped(reason)):
                 return self._ended(job, Dropped(reason), Hop())
             case Halted(Taken(value)):
@@ -160,13 +169,19 @@ class Attempts:
 
     async def _unless_stopped(self, job: Job, verdict: Verdict) -> Verdict | Dropped:
         """A deferred job that was stopped meanwhile does not wait for its next attempt; without the ledger, that one will find out."""
-        if not isinstance(verdict, Deferred):
-            return verdict
+        return await self._stop(job) or verdict if isinstance(verdict, Deferred) else verdict
+
+    async def _stopped(self, job: Job) -> Fate | None:
+        """Return the fate of a job that was not tried and was stopped meanwhile; None: it may wait."""
+        stop = await self._stop(job)
+        return None if stop is None else self._ended(job, stop, Hop())
+
+    async def _stop(self, job: Job) -> Dropped | None:
         try:
             reason = await self._ledger.stopped(job)
         except RedisAway:
-            return verdict
-        return verdict if reason is None else Dropped(reason)
+            return None
+        return None if reason is None else Dropped(reason)
 
     async def _known(self, job: Job, fate: Fate | InDoubt | None) -> Fate | None:
         if not isinstance(fate, InDoubt):

@@ -77,7 +77,7 @@ class Deliverer:
 
     async def overflow(self, waiting: Waiting) -> None:
         """Send a job to wait elsewhere: its path has no room for it."""
-        await self._settle(waiting, waits(waiting.job, WhyLater.OVERFLOW, self._now() + OVERFLOW_SECONDS, repeat=waiting.repeat))
+        await self._settle(waiting, await self._attempts.overflow(waiting))
 
     async def broken(self, waiting: Waiting, error: BaseException) -> None:
         """Park a job that no code was prepared for, alone."""
