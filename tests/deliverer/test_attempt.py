@@ -65,7 +65,7 @@ def attempts_of(redis: Redis, **parts: Any) -> Attempts:
         seconds=60.0,
         now=time.time,
         jitter=lambda: 0.5,
-        **{"stopped_in_postgres": no_word, "senders": None, "contents": None, "mx": None, "writer": None} | parts,
+        **{"stopped_in_postgres": no_word, "told": None, "senders": None, "contents": None, "mx": None, "writer": None} | parts,
     )
 
 

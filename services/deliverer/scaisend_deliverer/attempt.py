@@ -17,8 +17,8 @@ from scaisend_common.plumbing.redis import RedisAway
 from scaisend_common.topology import Topology
 from scaisend_deliverer.connections import LeftAlone, Unreached
 from scaisend_deliverer.contents import Contents
-from scaisend_deliverer.earlier import InDoubt
-from scaisend_deliverer.fate import OVERFLOW_SECONDS, Fate, attempted, known, rerouted, waits
+from scaisend_deliverer.earlier import InDoubt, Told, Untried, is_concluded, may_be_forgotten
+from scaisend_deliverer.fate import OVERFLOW_SECONDS, Fate, attempted, concluded, known, rerouted, waits
 from scaisend_deliverer.ledger import Ledger
 from scaisend_deliverer.mx import Destination, Mx
 from scaisend_deliverer.outcome import Dropped, Ending, conclude
@@ -32,10 +32,14 @@ from scaisend_deliverer.writing import Writer
 SPREAD = 10.0  # seconds over which jobs of a host that was left alone come back
 
 StopCheck = Callable[[Job], Awaitable[str | None]]
+Timeline = Callable[[Job], Awaitable[Told | None]]
 
 
 class Attempts:
-    """`stopped_in_postgres` returns the reason to drop a job; it is asked where the ledger cannot be. `now` in unix seconds."""
+    """`stopped_in_postgres` returns the reason to drop a job; it is asked where the ledger cannot be, `told` where it has forgotten.
+
+    `now` in unix seconds.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Attempts:
         mx: Mx,
         writer: Writer,
         stopped_in_postgres: StopCheck,
+        told: Timeline,
         schedule: RetrySchedule,
         topology: Topology,
         seconds: float,
@@ -58,6 +63,7 @@ class Attempts:
         self._mx = mx
         self._writer = writer
         self._stopped_in_postgres = stopped_in_postgres
+        self._told = told
         self._schedule = schedule
         self._topology = topology
         self._seconds = seconds
@@ -69,7 +75,10 @@ class Attempts:
         """Return the fate of a job that somebody may have had before; None: it is still to be tried. Raises RedisAway, DatabaseAway."""
         if not waiting.repeat:
             return None
-        return await self._known(waiting.job, known(waiting.job, await self._ledger.earlier(waiting.job), self._now()))
+        job, earlier = waiting.job, await self._ledger.earlier(waiting.job)
+        if isinstance(earlier, Untried) and may_be_forgotten(job, self._now()) and is_concluded(job, await self._told(job)):
+            return concluded()
+        return await self._known(job, known(job, earlier, self._now()))
 
     async def make(self, path: Path, waiting: Waiting) -> Fate | None:
         """Make the attempt and return what follows; None: it was taken back. Raises CannotSign, DatabaseAway, BlobMissing, NoRoom."""

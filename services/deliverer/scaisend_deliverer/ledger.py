@@ -21,14 +21,13 @@ from structlog import get_logger
 from scaisend_common.messages import Job, decoder, encode
 from scaisend_common.plumbing.redis import Redis, RedisAway
 from scaisend_deliverer.batches import Batches
-from scaisend_deliverer.earlier import Earlier, Held, InDoubt, Untried
+from scaisend_deliverer.earlier import OUTCOME_SECONDS, Earlier, Held, InDoubt, Untried
 from scaisend_deliverer.outcome import Outcome
 from scaisend_deliverer.permit import Permit, permit_of, stop_keys, stop_of
 
 log = get_logger()
 
 CLAIM_SECONDS = 7 * 86400  # longer than any outage of the broker that mail survives
-OUTCOME_SECONDS = 3600
 OWNER_SECONDS = 15
 REFRESH_SECONDS = 5.0
 HOLDS_SECONDS = 10.0  # after a refresh; five less than others need to take us for dead
