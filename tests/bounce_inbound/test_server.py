@@ -15,7 +15,7 @@ import pytest
 from tests.bounce_inbound.test_report import dsn
 
 from scaisend_bounce_inbound.intake import Intake
-from scaisend_bounce_inbound.server import MAX_RECIPIENTS, Door, Inbound
+from scaisend_bounce_inbound.server import MAX_MESSAGE, MAX_RECIPIENTS, Door, Inbound
 from scaisend_common.mail.events import BounceEvent, Event
 from scaisend_common.mail.ids import DeliveryId, delivery_id, submission_id
 from scaisend_common.mail.verp import Expired, Forged, ReturnPath, read_return_path, return_path_local
@@ -190,6 +190,20 @@ async def test_a_hundred_recipients_are_taken_and_more_are_put_off(office: Offic
         b"EHLO x\r\n", b"MAIL FROM:<>\r\n", *(b"RCPT TO:<postmaster@x.test>\r\n" for _ in range(MAX_RECIPIENTS + 1))
     )
     assert [reply[:3] for reply in replies[3:]] == [b"250"] * MAX_RECIPIENTS + [b"452"]
+
+
+async def test_of_a_large_mail_only_the_beginning_is_kept_and_its_report_is_read(office: Office) -> None:
+    delivery = await office.delivery()
+    quoted = REPORT + b"\r\n" + b"..a line of the mail that came back\r\n" * 200_000
+    assert (await office.send(office.address(delivery), quoted))[-1].startswith(b"250")
+    assert (await asyncio.wait_for(office.events.get(), 10)).delivery_id == delivery
+
+
+async def test_a_mail_that_is_too_large_is_refused_and_the_session_goes_on(office: Office) -> None:
+    mail = b"Subject: large\r\n\r\n" + b"x" * 998 + b"\r\n" + (b"x" * 998 + b"\r\n") * (MAX_MESSAGE // 1000 + 1)
+    rcpt = b"RCPT TO:<postmaster@x.test>\r\n"
+    replies = await office.talk(b"EHLO x\r\n", b"MAIL FROM:<>\r\n", rcpt, b"DATA\r\n", mail + b"\r\n.\r\n", b"NOOP\r\n")
+    assert [reply[:3] for reply in replies[-2:]] == [b"552", b"250"]
 
 
 async def test_a_mail_in_a_loop_is_refused(office: Office) -> None:

@@ -16,11 +16,13 @@ from scaisend_common.mail.retry import RetrySchedule
 from scaisend_common.messages import Job, WhyLater
 from scaisend_common.plumbing.postgres import DatabaseAway
 from scaisend_common.plumbing.redis import Redis, connect
+from scaisend_common.stops import delivery_stop
 from scaisend_common.topology import Topology
 from scaisend_deliverer.attempt import Attempts
 from scaisend_deliverer.connections import LeftAlone
 from scaisend_deliverer.ledger import EPOCH, Ledger, claim_key
 from scaisend_deliverer.mx import Destination
+from scaisend_deliverer.outcome import Dropped
 from scaisend_deliverer.permit import Permit
 from scaisend_deliverer.session import Recalled, Result, Session, Stale
 from scaisend_deliverer.throttle import Pace
@@ -55,6 +57,23 @@ async def no_word(job: Job) -> str | None:
     raise DatabaseAway("gone")
 
 
+def attempts_of(redis: Redis, **parts: Any) -> Attempts:
+    return Attempts(
+        ledger=Ledger(redis, "me"),
+        schedule=RetrySchedule(),
+        topology=Topology(),
+        seconds=60.0,
+        now=time.time,
+        jitter=lambda: 0.5,
+        **{"stopped_in_postgres": no_word, "told": None, "senders": None, "contents": None, "mx": None, "writer": None} | parts,
+    )
+
+
+def taken_in(job: Job, *, repeat: bool = False) -> Waiting:
+    loop = asyncio.get_running_loop()
+    return Waiting(job, "q", repeat=repeat, since=loop.time(), end=loop.create_future())
+
+
 async def attempt(redis: Redis, job: Job, *lent: Session | LeftAlone) -> Any:
     """Make one attempt over what is lent, in turn."""
     sessions = list(lent)
@@ -71,18 +90,7 @@ async def attempt(redis: Redis, job: Job, *lent: Session | LeftAlone) -> Any:
         "mx": SimpleNamespace(destination=lambda *_: answer(Destination(job.site, ()))),
         "writer": SimpleNamespace(room=lambda _: nullcontext(), write=lambda *_: answer(mail)),
     }
-    attempts = Attempts(
-        ledger=Ledger(redis, "me"),
-        stopped_in_postgres=no_word,
-        schedule=RetrySchedule(),
-        topology=Topology(),
-        seconds=60.0,
-        now=time.time,
-        jitter=lambda: 0.5,
-        **parts,
-    )
-    loop = asyncio.get_running_loop()
-    return await attempts.make(path, Waiting(job, "q", repeat=False, since=loop.time(), end=loop.create_future()))
+    return await attempts_of(redis, **parts).make(path, taken_in(job))
 
 
 async def test_a_job_whose_warm_connection_was_over_and_whose_host_is_left_alone_keeps_no_claim(redis: Redis) -> None:
@@ -106,3 +114,27 @@ async def test_a_job_that_nobody_can_say_is_stopped_keeps_no_claim(redis: Redis)
     with pytest.raises(DatabaseAway):
         await attempt(redis, job, Ending(Stale("never asked"), asks=True))
     assert await redis.get(claim_key(job)) is None
+
+
+async def test_a_job_whose_host_is_left_alone_is_dropped_if_it_was_stopped(redis: Redis) -> None:
+    job = a_job(74)
+    await redis.set(delivery_stop(job.delivery_id), "Cancelled")
+    fate = await attempt(redis, job, LeftAlone(900.0))
+    assert fate.outcome.ending == Dropped("Cancelled")
+    assert fate.letter.later is None
+
+
+@pytest.mark.parametrize(("repeat", "owner", "what"), [(False, "", "dropped"), (True, "", "dropped"), (True, "other", WhyLater.CLAIMED)])
+async def test_a_stopped_job_without_room_is_dropped_unless_somebody_has_it(redis: Redis, repeat: bool, owner: str, what: str) -> None:
+    job = a_job(75)
+    await redis.set(delivery_stop(job.delivery_id), "Cancelled")
+    await redis.set(EPOCH, "0")
+    if owner:
+        await redis.mset({claim_key(job): owner, f"owner:{owner}": "1"})
+    assert (await attempts_of(redis).overflow(taken_in(job, repeat=repeat), 60.0)).what == what
+
+
+async def test_a_job_without_room_waits_where_nothing_stops_it_and_without_a_ledger(redis: Redis, free_port: Callable[[], int]) -> None:
+    assert (await attempts_of(redis).overflow(taken_in(a_job(76)), 60.0)).what == WhyLater.OVERFLOW
+    async with connect(f"redis://127.0.0.1:{free_port()}") as nobody:
+        assert (await attempts_of(nobody).overflow(taken_in(a_job(76)), 60.0)).what == WhyLater.OVERFLOW

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from email.parser import BytesParser
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 from tests.deliverer.database import PUBLIC
 from tests.deliverer.making import TENANT, a_job
 from tests.deliverer.post import Post, a_fleet, one_message, post_office, purge
+from tests.deliverer.test_earlier import tell
 from tests.e2e.fleet import call
 
 from scaisend_common.mail.events import BounceEvent, DeferredEvent, DeliveredEvent, DroppedEvent
@@ -288,6 +290,21 @@ async def test_without_ledger_first_attempts_go_out_and_repeats_wait(post: Post,
     assert post.kinds(repeat) == []
     assert (waiting := post.waits(repeat)) is not None
     assert waiting.job.repeat
+
+
+async def test_a_repeat_whose_outcome_the_ledger_has_forgotten_is_not_sent_again(post: Post, postgres_dsn: str) -> None:
+    await post.start()
+    job, fresh = a_job(1, to="ok+1@plain.test", now=time.time() - 7200), a_job(2, to="ok+2@plain.test", now=time.time() - 7200)
+    await post.send([job])
+    await post.becomes(job, ["delivered"])
+    async with redis.asyncio.Redis.from_url(post.fleet.servers["LEDGER_URL"]) as ledger:
+        await ledger.delete(claim_key(job))
+    await tell(postgres_dsn, job, "delivered", 1, 11)
+    await post.send([replace(job, repeat=True), replace(fresh, repeat=True)])
+    await post.becomes(fresh, ["delivered"])
+    await asyncio.sleep(1)
+    assert (post.arrived(job), len(post.events[job.delivery_id])) == (1, 1)
+    assert post.waits(job) is None
 
 
 async def test_an_unrouted_job_finds_its_shard(post: Post) -> None:

@@ -12,17 +12,20 @@ from tests.e2e.conftest import SENDER, Town
 
 
 class Flood:
-    """Sends `count` mails at about `rate` a second; a request that got no 202 is tried again under a new address, as another mail."""
+    """Sends `count` mails at about `rate` a second; a request that got no 202 is tried again under a new address, as another mail.
 
-    def __init__(self, town: Town, count: int, rate: float, domains: int = 12) -> None:
-        self._town, self._count, self._rate, self._domains = town, count, rate, domains
+    `who` is what the recipients' servers do (sandbox.scripts).
+    """
+
+    def __init__(self, town: Town, count: int, rate: float, domains: int = 12, *, who: str = "ok") -> None:
+        self._town, self._count, self._rate, self._domains, self._who = town, count, rate, domains, who
         self._tag = uuid4().hex[:8]
         self.accepted = Accepted()
         self.refused = 0
 
     def own(self, receipts: list[dict[str, str]]) -> list[dict[str, str]]:
         """Of a sink's receipts those of this flood."""
-        return [entry for entry in receipts if entry["rcpt"].startswith(f"ok+{self._tag}.")]
+        return [entry for entry in receipts if entry["rcpt"].startswith(f"{self._who}+{self._tag}.")]
 
     async def run(self) -> Accepted:
         limit = asyncio.Semaphore(64)
@@ -38,7 +41,7 @@ class Flood:
 
     async def _send(self, session: aiohttp.ClientSession, n: int) -> None:
         for attempt in range(200):
-            to = f"ok+{self._tag}.{n}.{attempt}@d{n % self._domains}.s{n % 4}.sites.test"
+            to = f"{self._who}+{self._tag}.{n}.{attempt}@d{n % self._domains}.s{n % 4}.sites.test"
             body = {
                 "personalizations": [{"to": [{"email": to}]}],
                 "from": {"email": SENDER},

@@ -36,11 +36,15 @@ class Later:
         assert await self.room.handle([incoming]) == [Ack()]
 
 
+async def nobody_is_barred(recipients: set[tuple[str, str]]) -> None:
+    pass
+
+
 @asynccontextmanager
 async def opened(dsn: str, publisher: Publisher) -> AsyncIterator[Later]:
     async with open_pool(dsn, name="test") as pool:
         due = DueLoop(pool, Sites(Resolver(NOWHERE), patience=0.05), publisher, Egress("default", "default", TOPOLOGY))
-        yield Later(pool, due, WaitingRoom(pool, due.wake))
+        yield Later(pool, due, WaitingRoom(pool, due.wake, nobody_is_barred))
 
 
 @pytest.fixture
@@ -139,4 +143,4 @@ async def test_rows_due_beyond_every_partition_are_kept_all_the_same(later: Late
 async def test_a_claim_is_oldest_first(later: Later) -> None:
     await later.take(*(item(-n, job=a_job(attempt=n)) for n in (1, 5, 3)))
     claimed = await claim_due(later.pool, 1, timedelta(seconds=60))
-    assert [row.attempt for row in claimed] == [5]
+    assert [row.key.attempt for row in claimed] == [5]

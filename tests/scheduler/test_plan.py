@@ -8,9 +8,9 @@ from scaisend_common.mail.events import DroppedEvent, ProcessedEvent
 from scaisend_common.mail.ids import event_id
 from scaisend_common.messages import Personalizations, Submission, WhyLater
 from scaisend_common.topology import Topology
+from scaisend_scheduler.barred import Barred
 from scaisend_scheduler.route.expand import Delivery, expand
 from scaisend_scheduler.route.plan import plan_of
-from scaisend_scheduler.route.screen import Barred
 from scaisend_scheduler.routing import Egress
 
 EGRESS = Egress("default", "default", Topology())

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 from tests.scheduler.broker import TOPOLOGY, event_batches_in, jobs_in, publishing
-from tests.scheduler.database import make_tenants, rows
+from tests.scheduler.database import make_tenants, rows, suppress
 from tests.scheduler.making import TENANT, a_job, a_submission, an_id, bounce, delivered, processed
 from tests.scheduler.process import scheduler
 
 from scaisend_common.mail.address import Address
 from scaisend_common.mail.events import Event
-from scaisend_common.mail.ids import delivery_id
+from scaisend_common.mail.ids import delivery_id, event_id
 from scaisend_common.messages import EventBatch, LaterBatch, LaterItem, Stream, Submission, WhyLater, encode
 from scaisend_common.plumbing.redis import connect
 from scaisend_common.stops import EPOCH, address_stop
@@ -146,6 +146,38 @@ async def test_later_killed_between_lease_and_deletion_sends_on_again_as_a_repea
 
         await until(gone)
     assert [job.repeat for job in await jobs_in(broker_url)] == [True]
+
+
+@pytest.mark.parametrize("point", ["scheduler.later.after_lease_before_dropped", "scheduler.later.after_dropped_before_delete"])
+async def test_a_sweep_killed_between_lease_and_deletion_drops_again_and_tells_the_same(
+    settings: Settings, broker_url: str, postgres_dsn: str, point: str
+) -> None:
+    await make_tenants(postgres_dsn)
+    job = a_job(attempt=2, routed_at=time.time())
+    async with publishing(broker_url) as publisher:
+        await publisher.publish(LATER, LATER_QUEUE, encode(LaterBatch((LaterItem(time.time() + 7200, WhyLater.RETRY, job),))))
+    async with scheduler(settings("later")):
+
+        async def waits() -> bool:
+            return len(await rows(postgres_dsn, "SELECT FROM later")) == 1
+
+        await until(waits)
+    await suppress(postgres_dsn, "ann@plain.test", "bounce")
+    await rows(postgres_dsn, "UPDATE later_sweep SET looked_at = now() - interval '1 minute'")
+    async with scheduler(settings("later", f"{point}=kill")) as process:
+        await asyncio.wait_for(process.wait(), 20)
+    told = [event for batch in await event_batches_in(broker_url) for event in batch.events]
+    await rows(postgres_dsn, "UPDATE later SET lease_until = now() - interval '1 second'")  # half a minute later
+    async with scheduler(settings("later")):
+
+        async def gone() -> bool:
+            return await rows(postgres_dsn, "SELECT FROM later") == []
+
+        await until(gone)
+    told += [event for batch in await event_batches_in(broker_url) for event in batch.events]
+    assert len(told) == (2 if "after_dropped" in point else 1)
+    assert {event.event_id for event in told} == {event_id("drop", 2, job.delivery_id)}
+    assert await jobs_in(broker_url) == []
 
 
 async def test_later_killed_after_its_commit_keeps_the_row_once(settings: Settings, broker_url: str, postgres_dsn: str) -> None:

@@ -9,8 +9,9 @@ from tests.scheduler.making import TENANT, a_submission
 
 from scaisend_common.mail.suppression import SUSPENDED, SuppressionKind, bypassed, drop_reason, reason_of, stop_holds
 from scaisend_common.messages import Personalizations, Submission
+from scaisend_scheduler.barred import Barred
 from scaisend_scheduler.route.expand import Delivery, expand
-from scaisend_scheduler.route.screen import Barred, reason_to_drop
+from scaisend_scheduler.route.screen import reason_to_drop
 
 NOBODY = Barred(frozenset(), {})
 BYPASSES = ["bypass_list_management", "bypass_bounce_management", "bypass_spam_management", "bypass_unsubscribe_management"]

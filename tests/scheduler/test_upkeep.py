@@ -13,9 +13,9 @@ from scaisend_common.mail.ids import delivery_id
 from scaisend_common.plumbing.postgres import DatabaseAway, Pool, open_pool
 from scaisend_common.plumbing.redis import Redis, connect
 from scaisend_common.stops import EPOCH, address_stop, tenant_stop
+from scaisend_scheduler.periodic import Periodic
 from scaisend_scheduler.upkeep import store
 from scaisend_scheduler.upkeep.housekeeping import UNACCOUNTED, Housekeeping
-from scaisend_scheduler.upkeep.periodic import Periodic
 from scaisend_scheduler.upkeep.refill import Refill
 
 TODAY = datetime.now(UTC).date()

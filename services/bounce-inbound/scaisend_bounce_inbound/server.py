@@ -13,6 +13,8 @@ from typing import cast
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from structlog import get_logger
 
+from scaisend_bounce_inbound.beginning import Beginning
+from scaisend_bounce_inbound.mime import MAX_BYTES
 from scaisend_common.mail.verp import Expired, Forged, ReturnPath
 
 log = get_logger()
@@ -61,8 +63,10 @@ class Inbound:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802, ARG002 - aiosmtpd's names
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's names
         """Take the mail for all its recipients, or for none."""
+        if isinstance(server, _Connection) and server.mail is not None and server.mail.size > MAX_MESSAGE:
+            return "552 5.3.4 Message too big"
         mail = envelope.content if isinstance(envelope.content, bytes) else b""
         if mail[:65536].lower().count(b"\nreceived:") >= MAX_RECEIVED:
             return "554 5.4.6 Too many hops"
@@ -137,6 +141,16 @@ class _Connection(SMTP):
     def __init__(self, door: Door, handler: Inbound, name: str) -> None:
         super().__init__(handler, hostname=name, ident="ESMTP", data_size_limit=MAX_MESSAGE, enable_SMTPUTF8=True, timeout=300)
         self._door = door
+        self.mail: Beginning | None = None  # the last one that came
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name
+        """Take a mail, and keep only as much of it as is read for a report."""
+        reader = self._reader
+        self._reader = self.mail = Beginning(reader, MAX_BYTES)  # type: ignore[assignment]  # all of a reader that smtp_DATA uses
+        try:
+            await super().smtp_DATA(arg)
+        finally:
+            self._reader = reader
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")

@@ -17,8 +17,8 @@ from scaisend_common.plumbing.redis import RedisAway
 from scaisend_common.topology import Topology
 from scaisend_deliverer.connections import LeftAlone, Unreached
 from scaisend_deliverer.contents import Contents
-from scaisend_deliverer.earlier import InDoubt
-from scaisend_deliverer.fate import OVERFLOW_SECONDS, Fate, attempted, known, rerouted, waits
+from scaisend_deliverer.earlier import InDoubt, Told, Untried, is_concluded, may_be_forgotten
+from scaisend_deliverer.fate import OVERFLOW_SECONDS, Fate, attempted, concluded, known, rerouted, waits
 from scaisend_deliverer.ledger import Ledger
 from scaisend_deliverer.mx import Destination, Mx
 from scaisend_deliverer.outcome import Dropped, Ending, conclude
@@ -32,10 +32,14 @@ from scaisend_deliverer.writing import Writer
 SPREAD = 10.0  # seconds, or half as long as a host is left alone, over which its jobs come back
 
 StopCheck = Callable[[Job], Awaitable[str | None]]
+Timeline = Callable[[Job], Awaitable[Told | None]]
 
 
 class Attempts:
-    """`stopped_in_postgres` returns the reason to drop a job; it is asked where the ledger cannot be. `now` in unix seconds."""
+    """`stopped_in_postgres` returns the reason to drop a job; it is asked where the ledger cannot be, `told` where it has forgotten.
+
+    `now` in unix seconds.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Attempts:
         mx: Mx,
         writer: Writer,
         stopped_in_postgres: StopCheck,
+        told: Timeline,
         schedule: RetrySchedule,
         topology: Topology,
         seconds: float,
@@ -58,6 +63,7 @@ class Attempts:
         self._mx = mx
         self._writer = writer
         self._stopped_in_postgres = stopped_in_postgres
+        self._told = told
         self._schedule = schedule
         self._topology = topology
         self._seconds = seconds
@@ -69,7 +75,10 @@ class Attempts:
         """Return the fate of a job that somebody may have had before; None: it is still to be tried. Raises RedisAway, DatabaseAway."""
         if not waiting.repeat:
             return None
-        return await self._known(waiting.job, known(waiting.job, await self._ledger.earlier(waiting.job), self._now()))
+        job, earlier = waiting.job, await self._ledger.earlier(waiting.job)
+        if isinstance(earlier, Untried) and may_be_forgotten(job, self._now()) and is_concluded(job, await self._told(job)):
+            return concluded()
+        return await self._known(job, known(job, earlier, self._now()))
 
     async def make(self, path: Path, waiting: Waiting) -> Fate | None:
         """Make the attempt and return what follows; None: it was taken back. Raises CannotSign, DatabaseAway, BlobMissing, NoRoom."""
@@ -87,6 +96,19 @@ class Attempts:
             result = await self._transact(path, waiting, destination, content, sender)
         hop = waiting.session.hop(round(1000 * (self._loop.time() - began))) if waiting.session is not None else Hop()
         return await self._fate_of(job, sender, result, hop)
+
+    async def overflow(self, waiting: Waiting, seconds: float) -> Fate:
+        """Return the fate of a job for which its path has no room now. Where that lasts, only this look finds out that it is stopped.
+
+        A repeat is not concluded before the ledger was asked what became of it.
+        """
+        try:
+            earlier = await self.earlier(waiting)
+        except (RedisAway, DatabaseAway):
+            earlier = None
+        else:
+            earlier = earlier or await self._stopped(waiting.job)
+        return earlier or waits(waiting.job, WhyLater.OVERFLOW, self._now() + seconds, repeat=waiting.repeat)
 
     async def _transact(
         self, path: Path, waiting: Waiting, destination: Destination, content: Content, sender: Sender
@@ -143,7 +165,8 @@ class Attempts:
             case Unreached(verdict, where):
                 return self._ended(job, await self._unless_stopped(job, verdict), where)
             case LeftAlone(seconds):
-                return waits(job, WhyLater.SUSPENDED, self._now() + seconds + max(SPREAD, seconds / 2) * self._jitter(), repeat=job.repeat)
+                seconds += max(SPREAD, seconds / 2) * self._jitter()
+                return await self._stopped(job) or waits(job, WhyLater.SUSPENDED, self._now() + seconds, repeat=job.repeat)
             case Halted(Stopped(reason)):
                 return self._ended(job, Dropped(reason), Hop())
             case Halted(Taken(value)):
@@ -160,13 +183,19 @@ class Attempts:
 
     async def _unless_stopped(self, job: Job, verdict: Verdict) -> Verdict | Dropped:
         """A deferred job that was stopped meanwhile does not wait for its next attempt; without the ledger, that one will find out."""
-        if not isinstance(verdict, Deferred):
-            return verdict
+        return await self._stop(job) or verdict if isinstance(verdict, Deferred) else verdict
+
+    async def _stopped(self, job: Job) -> Fate | None:
+        """Return the fate of a job that was not tried and was stopped meanwhile; None: it may wait."""
+        stop = await self._stop(job)
+        return None if stop is None else self._ended(job, stop, Hop())
+
+    async def _stop(self, job: Job) -> Dropped | None:
         try:
             reason = await self._ledger.stopped(job)
         except RedisAway:
-            return verdict
-        return verdict if reason is None else Dropped(reason)
+            return None
+        return None if reason is None else Dropped(reason)
 
     async def _known(self, job: Job, fate: Fate | InDoubt | None) -> Fate | None:
         if not isinstance(fate, InDoubt):

@@ -77,7 +77,7 @@ class Deliverer:
 
     async def overflow(self, waiting: Waiting, seconds: float) -> None:
         """Send a job to wait elsewhere: its path has no room for it."""
-        await self._settle(waiting, waits(waiting.job, WhyLater.OVERFLOW, self._now() + seconds, repeat=waiting.repeat))
+        await self._settle(waiting, await self._attempts.overflow(waiting, seconds))
 
     async def broken(self, waiting: Waiting, error: BaseException) -> None:
         """Park a job that no code was prepared for, alone."""

@@ -36,6 +36,11 @@ def republished(job: Job, outcome: Outcome) -> Fate:
     return Fate("republished", _letter_of(job, outcome))
 
 
+def concluded() -> Fate:
+    """The attempt had ended before, so long ago that only the timeline knows: all was published, nothing is sent."""
+    return Fate("concluded", Letter())
+
+
 def waits(job: Job, why: WhyLater, due_at: float, *, repeat: bool) -> Fate:
     """Nothing was tried; the same attempt is due at `due_at` (unix seconds)."""
     return Fate(why.value, Letter(later=put_off(job, why, due_at, repeat=repeat)))

@@ -21,14 +21,13 @@ from structlog import get_logger
 from scaisend_common.messages import Job, decoder, encode
 from scaisend_common.plumbing.redis import Redis, RedisAway
 from scaisend_deliverer.batches import Batches
-from scaisend_deliverer.earlier import Earlier, Held, InDoubt, Untried
+from scaisend_deliverer.earlier import OUTCOME_SECONDS, Earlier, Held, InDoubt, Untried
 from scaisend_deliverer.outcome import Outcome
 from scaisend_deliverer.permit import Permit, permit_of, stop_keys, stop_of
 
 log = get_logger()
 
 CLAIM_SECONDS = 7 * 86400  # longer than any outage of the broker that mail survives
-OUTCOME_SECONDS = 3600
 OWNER_SECONDS = 15
 REFRESH_SECONDS = 5.0
 HOLDS_SECONDS = 10.0  # after a refresh; five less than others need to take us for dead
@@ -75,6 +74,7 @@ class Ledger:
         self._refreshed_at = float("-inf")
         self._stopped = asyncio.Event()
         self._claims: Batches[Job, Permit] = Batches(self._claim, most=MOST, linger=CLAIM_LINGER)
+        self._stops: Batches[Job, str | None] = Batches(self._stopped_ones, most=MOST, linger=CLAIM_LINGER)
         self._shortened: Batches[str, None] = Batches(self._shorten, most=MOST, linger=SHORTEN_LINGER)
         self._records: Batches[tuple[str, bytes], None] = Batches(self._record, most=MOST, linger=RECORD_LINGER)
 
@@ -93,9 +93,9 @@ class Ledger:
         """Write the outcome over the claim. At that instant the attempt is known: a repeat publishes the outcome and sends nothing."""
         return self._records.add((claim_key(job), encode(outcome)))
 
-    async def stopped(self, job: Job) -> str | None:
+    def stopped(self, job: Job) -> asyncio.Future[str | None]:
         """Return why a job must not be tried again, or None. For those that were not sent: a refused one never asks for its permit."""
-        return stop_of(job, cast("list[bytes | None]", await self._redis.mget(stop_keys(job))))
+        return self._stops.add(job)
 
     def shorten(self, job: Job) -> None:
         """What follows from the outcome is published: it need not be known for long. If this is lost, it is known for a week."""
@@ -160,6 +160,10 @@ class Ledger:
             permit_of(job, answer[at], answer[at + 1 : at + 5], knows_stops=knows, holds=self.holds)
             for job, at in zip(jobs, range(1, len(answer), 5), strict=True)
         ]
+
+    async def _stopped_ones(self, jobs: list[Job]) -> list[str | None]:
+        values = cast("list[bytes | None]", await self._redis.mget([key for job in jobs for key in stop_keys(job)]))
+        return [stop_of(job, values[at : at + 4]) for job, at in zip(jobs, range(0, len(values), 4), strict=True)]
 
     async def _record(self, outcomes: list[tuple[str, bytes]]) -> list[None]:
         with LATENCY.labels("record").time():

@@ -47,7 +47,7 @@ class _Items(msgspec.Struct, frozen=True):
 
 
 def pack(letters: Iterable[Letter], topology: Topology) -> list[Message]:
-    """Return the messages that carry these letters."""
+    """Return the messages that carry these letters; the events last: what the timeline tells of an attempt has then been followed up."""
     lanes: dict[str, list[bytes]] = defaultdict(list)
     items: list[bytes] = []
     messages: list[Message] = []
@@ -61,8 +61,8 @@ def pack(letters: Iterable[Letter], topology: Topology) -> list[Message]:
         if letter.parked is not None:
             job, queue, why = letter.parked
             messages.append(Message(PARKED, queue, encode(JobBatch((job,))), {"x-parked-why": why}))
-    messages += [Message(EVENTS, lane, encode(_Events(run))) for lane, encoded in lanes.items() for run in _runs(encoded)]
     messages += [Message(LATER, LATER_QUEUE, encode(_Items(run))) for run in _runs(items)]
+    messages += [Message(EVENTS, lane, encode(_Events(run))) for lane, encoded in lanes.items() for run in _runs(encoded)]
     return messages
 
 

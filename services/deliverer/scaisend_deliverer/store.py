@@ -1,12 +1,15 @@
-"""SQL of the deliverer; it reads only, and only what its caches miss."""
+"""SQL of the deliverer; it reads only, and only what its caches miss or the ledger has forgotten."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scaisend_common.mail.ids import made_at, submission_of
 from scaisend_common.mail.suppression import SUSPENDED, SuppressionKind
+from scaisend_common.messages import Job
 from scaisend_common.plumbing.postgres import Pool, tenant_transaction
+from scaisend_deliverer.earlier import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,15 @@ async def find_bars(pool: Pool, tenant_id: str, address: str) -> tuple[str | Non
         )
     kinds = [row["kind"] for row in rows]
     return SUSPENDED if None in kinds else None, frozenset(SuppressionKind(kind) for kind in kinds if kind is not None)
+
+
+async def find_told(pool: Pool, job: Job) -> Told | None:
+    """Return what the timeline tells of a delivery, or None where it knows nothing of it. Raises DatabaseAway."""
+    async with tenant_transaction(pool, [job.tenant_id]) as connection:
+        row = await connection.fetchrow(
+            "SELECT attempt, rank >= 10 FROM messages WHERE tenant_id = $1::uuid AND day = $2 AND delivery_id = $3",
+            job.tenant_id,
+            made_at(submission_of(job.delivery_id)).date(),
+            job.delivery_id,
+        )
+    return Told(*row) if row is not None else None

@@ -30,7 +30,7 @@ from scaisend_deliverer.paths import Paths
 from scaisend_deliverer.senders import Senders
 from scaisend_deliverer.settings import Settings
 from scaisend_deliverer.shards import Shards
-from scaisend_deliverer.store import find_sender
+from scaisend_deliverer.store import find_sender, find_told
 from scaisend_deliverer.timers import Timers
 from scaisend_deliverer.writing import Writer
 
@@ -61,6 +61,7 @@ def wire(settings: Settings, pool: Pool, ledger_redis: Redis, redis: Redis, publ
         mx=Mx(Resolver(settings.dns), may, random.shuffle),
         writer=Writer(settings.token_secret),
         stopped_in_postgres=partial(reason_to_drop, pool),
+        told=partial(find_told, pool),
         schedule=settings.schedule(),
         topology=topology,
         seconds=timers.until_dot,

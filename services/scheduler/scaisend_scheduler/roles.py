@@ -8,25 +8,25 @@ from datetime import timedelta
 from typing import TypeVar
 
 from scaisend_common.messages import Stream, decode_events, decode_later, decode_submission
-from scaisend_common.plumbing.amqp import BatchConsumer, Publisher, Refused, Unavailable, Unroutable
+from scaisend_common.plumbing.amqp import BatchConsumer, Publisher
 from scaisend_common.plumbing.blobs import BlobStore
-from scaisend_common.plumbing.postgres import DatabaseAway, Pool
-from scaisend_common.plumbing.redis import Redis, RedisAway
+from scaisend_common.plumbing.postgres import Pool
+from scaisend_common.plumbing.redis import Redis
 from scaisend_common.plumbing.service import Loop, Readiness
 from scaisend_common.topology import LATER_QUEUE, record_queue
 from scaisend_scheduler.later.due import DueLoop
+from scaisend_scheduler.later.sweep import EVERY, RETRY, Sweep
 from scaisend_scheduler.later.waiting import WaitingRoom
+from scaisend_scheduler.periodic import OUTAGES, Periodic
 from scaisend_scheduler.record.handler import Recorder
 from scaisend_scheduler.route.handler import Router
 from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.settings import RoleName, Settings
 from scaisend_scheduler.sites import Sites
 from scaisend_scheduler.upkeep.housekeeping import Housekeeping
-from scaisend_scheduler.upkeep.periodic import Periodic
 from scaisend_scheduler.upkeep.refill import Refill
 
 T = TypeVar("T")
-OUTAGES = (DatabaseAway, RedisAway, Unavailable, Refused, Unroutable)  # what is held must wait, never park: it is somebody's mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +70,23 @@ def route(parts: Parts) -> Role:
 
 
 def later(parts: Parts) -> Role:
-    """What waits, and the loop that sends it on."""
+    """What waits, the loop that sends it on, and the sweep that drops what was stopped."""
     due = DueLoop(parts.pool, parts.sites, parts.publisher, parts.egress)
+    sweep = Sweep(parts.pool, parts.publisher, parts.egress.topology)
+    sweeping = Periodic("sweep", sweep.sweep, every=EVERY, retry=RETRY)
     consumer = BatchConsumer(
         parts.settings.amqp_url,
         [LATER_QUEUE],
         decode_later,
-        WaitingRoom(parts.pool, due.wake).handle,
+        WaitingRoom(parts.pool, due.wake, sweep.drop_barred).handle,
         name="scheduler-later",
         prefetch=100,
         most=50,
         linger=timedelta(milliseconds=20),
         outages=OUTAGES,
     )
-    return Role([_loop("later.waiting", consumer), Loop("later.due", due.run, due.stop)], {"later.waiting": _consuming(consumer)})
+    loops = [_loop("later.waiting", consumer), Loop("later.due", due.run, due.stop), Loop("later.sweep", sweeping.run, sweeping.stop)]
+    return Role(loops, {"later.waiting": _consuming(consumer)})
 
 
 def record(parts: Parts) -> Role:

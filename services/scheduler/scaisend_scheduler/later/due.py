@@ -12,12 +12,13 @@ from math import inf
 from prometheus_client import Counter, Histogram
 from structlog import get_logger
 
-from scaisend_common.messages import Job, NewerVersion, Undecodable, decoder
+from scaisend_common.messages import Job
 from scaisend_common.plumbing.amqp import Publisher, Refused, Unavailable, Unroutable
 from scaisend_common.plumbing.failpoints import fail_here
 from scaisend_common.plumbing.postgres import DatabaseAway, Pool
 from scaisend_scheduler.later.awaken import awakened
-from scaisend_scheduler.later.store import DueRow, claim_due, forget
+from scaisend_scheduler.later.row import LaterRow, job_of
+from scaisend_scheduler.later.store import claim_due, forget
 from scaisend_scheduler.packing import pack_jobs
 from scaisend_scheduler.publishing import publish_all
 from scaisend_scheduler.routing import Egress, route_of
@@ -31,8 +32,6 @@ MARGIN = 0.005  # seconds by which the database's clock may be behind ours witho
 OUTAGES = (DatabaseAway, Unavailable, Refused, Unroutable)
 AWAKENED = Counter("scaisend_later_awakened", "Jobs sent on from the waiting room", ["why"])
 LATE = Histogram("scaisend_later_lateness_seconds", "From due to confirmed", buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 30, 300, 3600))
-
-_decode_job: Callable[[bytes], Job] = decoder(Job)
 
 
 class DueLoop:
@@ -79,27 +78,29 @@ class DueLoop:
         again, marked as repeats. A crash after it loses nothing.
         """
         rows = await claim_due(self._pool, MOST, LEASE)
-        waiting = [(row, job) for row in rows if (job := _job_of(row))]
+        waiting = [(row, job) for row in rows if (job := job_of(row))]
         if not waiting:
             return len(rows)
         fail_here("scheduler.later.after_claim_before_publish")
         sites = await self._sites.of(job.rcpt.domain for _, job in waiting)
         await publish_all(self._publisher, [*pack_jobs(self._on_path(row, job, sites[job.rcpt.domain]) for row, job in waiting)])
         fail_here("scheduler.later.after_publish_before_delete")
-        await forget(self._pool, [row for row, _ in waiting])
+        await forget(self._pool, [row.key for row, _ in waiting])
         self._note([row for row, _ in waiting])
         return len(rows)
 
-    def _on_path(self, row: DueRow, job: Job, site: str) -> Job:
+    def _on_path(self, row: LaterRow, job: Job, site: str) -> Job:
         route = route_of(site, self._egress, last_source=job.source)
         return awakened(job, row.why, leased_before=row.leased_before, route=route, now=self._now())
 
-    def _note(self, rows: list[DueRow]) -> None:
+    def _note(self, rows: list[LaterRow]) -> None:
         now = self._now()
         for row in rows:
             AWAKENED.labels(row.why).inc()
-        LATE.observe(now - rows[0].due_at.timestamp())
-        log.info("jobs_awakened", jobs=len(rows), first=rows[0].delivery_id, late_ms=round(1000 * (now - rows[0].due_at.timestamp())))
+        LATE.observe(now - rows[0].key.due_at.timestamp())
+        log.info(
+            "jobs_awakened", jobs=len(rows), first=rows[0].key.delivery_id, late_ms=round(1000 * (now - rows[0].key.due_at.timestamp()))
+        )
 
     async def _rest(self) -> None:
         if self._soonest <= self._now():
@@ -111,12 +112,3 @@ class DueLoop:
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
         self._until = inf
-
-
-def _job_of(row: DueRow) -> Job | None:
-    """Return the job, or None where this release cannot read it: the row stays, and is looked at again when its lease ends."""
-    try:
-        return _decode_job(row.job)
-    except (Undecodable, NewerVersion) as error:
-        log.error("waiting_job_unreadable", delivery_id=row.delivery_id, attempt=row.attempt, why=str(error))
-        return None

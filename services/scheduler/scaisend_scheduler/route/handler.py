@@ -20,9 +20,9 @@ from scaisend_scheduler.packing import Outgoing, pack_events, pack_items, pack_j
 from scaisend_scheduler.publishing import publish_all, publish_what_fits
 from scaisend_scheduler.route.expand import Delivery, expand
 from scaisend_scheduler.route.plan import Plan, plan_of
-from scaisend_scheduler.route.store import find_barred
 from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.sites import Sites
+from scaisend_scheduler.store import find_barred
 
 log = get_logger()
 FULL_SECONDS = 60.0  # for which jobs wait whose queue is at its bound

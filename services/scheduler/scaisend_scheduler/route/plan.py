@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from scaisend_common.mail.events import DroppedEvent, Event, ProcessedEvent
 from scaisend_common.mail.ids import event_id, message_id
 from scaisend_common.messages import Job, LaterItem, WhyLater
+from scaisend_scheduler.barred import Barred
 from scaisend_scheduler.route.expand import Delivery
-from scaisend_scheduler.route.screen import Barred, reason_to_drop
+from scaisend_scheduler.route.screen import reason_to_drop
 from scaisend_scheduler.routing import Egress, Route, route_of
 
 

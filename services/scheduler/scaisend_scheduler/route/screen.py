@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from scaisend_common.mail.address import suppression_key
-from scaisend_common.mail.suppression import SUSPENDED, SuppressionKind, reason_of
+from scaisend_scheduler.barred import Barred
 from scaisend_scheduler.route.expand import Delivery
 
 NO_SUCH_TEMPLATE = "Invalid SMTPAPI header"  # SendGrid's reason for an unknown template (contract 2.4)
-
-
-@dataclass(frozen=True, slots=True)
-class Barred:
-    """What Postgres says against the deliveries of a batch: suspended tenants, and the kinds that suppress (tenant, address)."""
-
-    suspended: frozenset[str]
-    suppressed: Mapping[tuple[str, str], frozenset[SuppressionKind]]
 
 
 def reason_to_drop(delivery: Delivery, barred: Barred) -> str | None:
@@ -26,11 +14,6 @@ def reason_to_drop(delivery: Delivery, barred: Barred) -> str | None:
     No template exists yet, so a submission that names one cannot be rendered.
     """
     message = delivery.message
-    if message.tenant_id in barred.suspended:
-        return SUSPENDED
-    if message.origin.template_id is not None:
+    if message.origin.template_id is not None and message.tenant_id not in barred.suspended:
         return NO_SUCH_TEMPLATE
-    if not barred.suppressed:
-        return None
-    kinds = barred.suppressed.get((message.tenant_id, suppression_key(delivery.rcpt)), frozenset())
-    return reason_of(kinds, message.head.settings)
+    return barred.reason_against(message.tenant_id, delivery.rcpt, message.head.settings)

@@ -9,10 +9,12 @@ from datetime import timedelta
 
 from structlog import get_logger
 
+from scaisend_common.plumbing.amqp import Refused, Unavailable, Unroutable
 from scaisend_common.plumbing.postgres import DatabaseAway
 from scaisend_common.plumbing.redis import RedisAway
 
 log = get_logger()
+OUTAGES = (DatabaseAway, RedisAway, Unavailable, Refused, Unroutable)  # wait for these, and park nothing: it is somebody's mail
 
 
 class Periodic:
@@ -40,7 +42,7 @@ class Periodic:
     async def _try(self) -> timedelta:
         try:
             await self._work()
-        except (DatabaseAway, RedisAway) as away:
-            log.warning("upkeep_held", work=self._name, why=str(away))
+        except OUTAGES as away:
+            log.warning("work_held", work=self._name, why=f"{type(away).__name__}: {away}")
             return self._retry
         return self._every

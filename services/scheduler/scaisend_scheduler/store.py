@@ -1,4 +1,4 @@
-"""SQL of route: the one look-up per load."""
+"""SQL that roles share: what stands against recipients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from scaisend_common.mail.suppression import SuppressionKind
 from scaisend_common.plumbing.postgres import Pool, tenant_transaction
-from scaisend_scheduler.route.screen import Barred
+from scaisend_scheduler.barred import Barred
 
 
 async def find_barred(pool: Pool, recipients: Collection[tuple[str, str]]) -> Barred:
