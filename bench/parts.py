@@ -17,7 +17,9 @@ from bench.house import SENDER, free_port
 from bench.load import http_request
 from bench.mails import mails
 from bench.measure import Receivers, Run, own_cpu, quiet, requests, run_ours, run_peer
+from bench.neighbours import part_neighbour, part_tenant
 from bench.peers import haraka, missing, postfix
+from bench.rtt import part_rtt
 from bench.scenes import (
     Bench,
     accept_latencies,
@@ -173,6 +175,9 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "scale": part_scale,
     "memory": part_memory,
     "later": part_later,
+    "rtt": part_rtt,
+    "tenant": part_tenant,
+    "neighbour": part_neighbour,
 }
 
 
