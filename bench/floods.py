@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 from bench.load import Answers, HttpLoad, http_request
-from bench.mails import mails
+from bench.mails import Mail, mails
 
 SPAWN = get_context("spawn")
 BODIES = 200  # different ones in a flood; each of its requests has recipients of its own
@@ -53,7 +54,7 @@ class Flood:
             people = [{"to": [{"email": f"crowd+{start + n}@{self.domain}"}]} for n in range(self.a_request)]
             yield http_request("bench", self.sender.key, mail.request({"personalizations": people}))
 
-    def _bodies(self, count: int):  # type: ignore[no-untyped-def]
+    def _bodies(self, count: int) -> Iterator[Mail]:
         return islice(mails(self.sender.address), count)
 
 
@@ -96,10 +97,15 @@ class Pouring:
     """Floods on their way, all from one process; `answers` of each when it has come to its end."""
 
     def __init__(self, *floods: Flood) -> None:
-        self._pool = ProcessPoolExecutor(1, mp_context=SPAWN)
-        self.pid = self._pool.submit(os.getpid).result()
-        self.answers: Future[list[Answers]] = self._pool.submit(_pour, floods)
-        self._pool.shutdown(wait=False)
+        pool = ProcessPoolExecutor(1, mp_context=SPAWN)
+        self.pid = pool.submit(os.getpid).result()
+        self.answers: Future[list[Answers]] = pool.submit(_pour, floods)
+        pool.shutdown(wait=False)
+
+    def stop(self) -> None:
+        """End the process, if it has not come to its end."""
+        if not self.answers.done():
+            os.kill(self.pid, signal.SIGTERM)
 
 
 def _send_steadily(pipe: Connection, sender: Sender, domain: str, rate: float) -> None:

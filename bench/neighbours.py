@@ -7,14 +7,13 @@ Both phases belong to one unbroken run, so the second begins as warm as the firs
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter, sleep
 
 from bench.floods import Flood, Pouring, Sent, Steady
-from bench.gauges import Gauges, Look
+from bench.gauges import EVERY, Gauges, Look
 from bench.hops import hops
 from bench.house import House
 from bench.mails import domain
@@ -38,11 +37,12 @@ HANG = 60.0
 def part_tenant(bench: Bench) -> None:
     """tenant_p99_quiet_ms, _busy_ms: one mail a second, alone, then beside a tenant's bulk and another's single mails on the same path."""
     each, alone = (5000, 20) if bench.quick else (100_000, 60)
-    with sinks_and_house(bench) as (made, receivers):
+    with sinks_and_house(bench) as (made, receivers), ExitStack() as stack:
         crowd, single = beside(made, "crowd"), beside(made, "single")
         watched = Watched(bench, made, receivers, rate=1)
         watched.quiet(alone)
         pouring = Pouring(Flood(crowd, domain(1), each, 1000, 4), Flood(single, domain(1), each, 1, 16))
+        stack.callback(pouring.stop)
         watched.pids["load"].append(pouring.pid)
         watched.begin("busy")
         begun, told_at, count = perf_counter(), perf_counter(), 0
@@ -54,7 +54,7 @@ def part_tenant(bench: Bench) -> None:
                 watched.tell(f"{count:,} of {2 * each:,} delivered")
         seconds = perf_counter() - begun
         bench.note(tenant_load_delivered=count, tenant_load_s=seconds, tenant_load_per_s=count / seconds)
-        _end(bench, pouring)
+        _report_answers(bench, pouring)
         watched.conclude("tenant")
 
 
@@ -72,6 +72,7 @@ def part_neighbour(bench: Bench) -> None:
         watched = Watched(bench, made, receivers, rate=20)
         watched.quiet(alone)
         pouring = Pouring(Flood(other, "slow.test", each, 1000, 4), Flood(other, "silent.test", silent_mails, 500, 1))
+        stack.callback(pouring.stop)
         watched.pids["load"].append(pouring.pid)
         bench.note(neighbour_queued_s=watched.until_routed(each + silent_mails))
         before = int(slow.ask("count")["count"])
@@ -80,7 +81,7 @@ def part_neighbour(bench: Bench) -> None:
             sleep(10)
             watched.tell(f"the slow path has taken {slow.ask('count')['count']}")
         bench.note(neighbour_slow_path_per_s=(int(slow.ask("count")["count"]) - before) / together)
-        _end(bench, pouring)
+        _report_answers(bench, pouring)
         watched.conclude("neighbour")
         quiet, busy = (float(str(bench.keys[f"neighbour_p99_{phase}_ms"])) for phase in ("quiet", "busy"))
         bench.note(neighbour_p99_ratio=busy / quiet)
@@ -129,12 +130,13 @@ class Watched:
     def until_routed(self, deliveries: int) -> float:
         """Wait until so many deliveries of others are queued for their paths; return the seconds."""
         begun, before = perf_counter(), self._gauges.looks[-1].routed
-        while self._gauges.looks[-1].routed - before < deliveries + self._steady.rate * (perf_counter() - begun):
+        while self._gauges.looks[-1].routed - before < deliveries:
             if perf_counter() - begun > LOAD_SECONDS:
                 raise RuntimeError(f"{deliveries} mails were not routed within {LOAD_SECONDS} s")
             sleep(0.2)
             if self._gauges.looks[-1].at - self._told.at >= TOLD_EVERY:
                 self.tell("queueing")
+        sleep(EVERY)  # some of those counted were the steady sender's own
         return perf_counter() - begun
 
     def conclude(self, name: str) -> None:
@@ -181,10 +183,8 @@ def _publish_in_shard(made: House, addresses: dict[str, str]) -> None:
         made.publish([{"name": host, "type": "A", "value": address}, {"name": f"{name}.test", "type": "MX", "value": f"10 {host}"}])
 
 
-def _end(bench: Bench, pouring: Pouring) -> None:
-    """Report what the floods were answered; one that has not come to its end is stopped."""
+def _report_answers(bench: Bench, pouring: Pouring) -> None:
     if not pouring.answers.done():
-        os.kill(pouring.pid, signal.SIGTERM)
         bench.report("    not all of the load was accepted")
         return
     for answers in pouring.answers.result():
