@@ -24,6 +24,7 @@ _WANTED = (
     "jobs",
     "later_items",
     "later_awakened",
+    "routed_deliveries",
     "ready_jobs",
     "attempts_under_way",
     "route_wait_seconds_sum",

@@ -152,13 +152,16 @@ class Watched:
             self._note(name, phase, sent, mail_at)
 
     def _note(self, name: str, phase: _Phase, sent: Sent, mail_at: dict[str, float]) -> None:
-        now, waits, missing = perf_counter(), [], 0
+        now, missing = perf_counter(), 0
+        waits: list[float] = []
+        slowest: list[tuple[float, float]] = []  # seconds of a mail, and how far into the phase it was due
         for n in range(sent.count):
             due = sent.begun + n / self._steady.rate
             if phase.first <= due < phase.last:
                 at = mail_at.get(self._steady.recipient(n))
                 missing += at is None
                 waits.append((at or now) - due)  # one that has not come has waited until now at least
+                slowest.append((waits[-1], due - phase.first))
         first, last = self._gauges.last_before(phase.first), self._gauges.last_before(phase.last)
         self._bench.latencies[f"{name}, {phase.name}"] = waits
         self._bench.note(
@@ -171,7 +174,8 @@ class Watched:
                 f"{name}_hops_{phase.name}_ms": hops(self._made, self._steady, sent, phase.first, phase.last),
             }
         )
-        self._bench.report(f"    {phase.name}: {last.counted(first)}; {last.line(first)}")
+        said = ", ".join(f"{seconds * 1000:.0f} ms at {at:.0f} s" for seconds, at in sorted(slowest, reverse=True)[:6])
+        self._bench.report(f"    {phase.name}: slowest {said}; {last.counted(first)}; {last.line(first)}")
 
 
 def _publish_in_shard(made: House, addresses: dict[str, str]) -> None:
