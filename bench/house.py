@@ -32,6 +32,7 @@ class House:
     """A running stack."""
 
     place: Path
+    sink_port: int
     api_port: int
     api_key: str
 
@@ -41,9 +42,12 @@ class House:
         found |= {service: [f"{service}.{n}" for n in range(1, count + 1)] for service, count in numbers().items()}
         return {group: [pid for name in names if (pid := pid_of(self.place, name))] for group, names in found.items()}
 
-    def inbox_url(self) -> str:
-        """The sandbox's control port."""
-        return f"http://127.0.0.1:{choices(self.place).inbox}"
+    def publish(self, records: list[dict[str, str]]) -> None:
+        """Have the sandbox's DNS know these records: name, type, value."""
+        url = f"http://127.0.0.1:{choices(self.place).inbox}/dns"
+        request = Request(url, data=json.dumps(records).encode(), headers={"Content-Type": "application/json"})
+        with urlopen(request, timeout=10):
+            pass
 
     async def ask(self, question: str, *arguments: object) -> object:
         """One value from Postgres, as the administrator."""
@@ -89,8 +93,8 @@ def house(sink_port: int, report, *, settings: dict[str, str] | None = None) -> 
     try:
         bring_up(place, report)
         env = dict(line.split("=", 1) for line in (place / "env").read_text().splitlines())
-        made = House(place, choices(place).api, env["SCAISEND_API_KEY"])
-        _publish(made)
+        made = House(place, sink_port, choices(place).api, env["SCAISEND_API_KEY"])
+        made.publish(_recipients())
         yield made
     finally:
         bring_down(place, lambda _: None)
@@ -99,16 +103,14 @@ def house(sink_port: int, report, *, settings: dict[str, str] | None = None) -> 
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _publish(made: House) -> None:
-    """Lead the recipient domains to the sinks: each site of its own operator, so that each is a path of its own."""
+def _recipients() -> list[dict[str, str]]:
+    """What leads the recipient domains to the sinks: each site of its own operator, so that each is a path of its own."""
     records = [{"name": f"mx.op{n}.test", "type": "A", "value": address} for n, address in enumerate(SITES)]
     records.append({"name": "mx.stamp.test", "type": "A", "value": STAMP})
     for n in range(DOMAINS):
         host = "mx.stamp.test" if n < STAMPED else f"mx.op{n % len(SITES)}.test"
         records.append({"name": domain(n), "type": "MX", "value": f"10 {host}"})
-    request = Request(f"{made.inbox_url()}/dns", data=json.dumps(records).encode(), headers={"Content-Type": "application/json"})
-    with urlopen(request, timeout=10):
-        pass
+    return records
 
 
 def commit() -> str:

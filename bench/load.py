@@ -12,12 +12,13 @@ from typing import cast
 
 @dataclass(slots=True)
 class Answers:
-    """What came back: count by status, seconds from the intended instant to the answer, and the span of the run."""
+    """What came back: count by status, seconds from the intended instant to the answer, the span of the run, how many 503 were obeyed."""
 
     by_status: dict[int, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     first_at: float = 0.0
     last_at: float = 0.0
+    put_off: int = 0
 
     @property
     def accepted(self) -> int:
@@ -40,6 +41,7 @@ class _Client(asyncio.Protocol):
     def __init__(self, load: HttpLoad) -> None:
         self._load = load
         self._buffer = b""
+        self._request = b""
         self._due = 0.0
         self.busy = False
         self.transport: asyncio.Transport | None = None
@@ -51,7 +53,7 @@ class _Client(asyncio.Protocol):
     def send(self, request: bytes, due: float) -> None:
         assert self.transport
         self.busy = True
-        self._due = due
+        self._request, self._due = request, due
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -65,8 +67,14 @@ class _Client(asyncio.Protocol):
         if len(rest) < length:
             return
         self._buffer = rest[length:]
+        status = int(head[9:12])
+        if status == 503 and self._load.patient:  # it is not taken: the connection brings the same again when it was told to
+            self._load.answers.put_off += 1
+            found_at = lower.find(b"retry-after:")
+            asyncio.get_running_loop().call_later(float(lower[found_at + 12 :].split(b"\r\n")[0]), self.send, self._request, self._due)
+            return
         self.busy = False
-        self._load.answered(self, int(head[9:12]), self._due)
+        self._load.answered(self, status, self._due)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self.busy:
@@ -75,9 +83,10 @@ class _Client(asyncio.Protocol):
 
 
 class HttpLoad:
-    """Sends requests over `connections`; closed loop as fast as answers come, open loop at fixed instants."""
+    """Sends requests over `connections`; closed loop as fast as answers come, open loop at fixed instants. `patient`: obeys Retry-After."""
 
-    def __init__(self, host: str, port: int, connections: int) -> None:
+    def __init__(self, host: str, port: int, connections: int, *, patient: bool = False) -> None:
+        self.patient = patient
         self._host, self._port, self._connections = host, port, connections
         self._clients: list[_Client] = []
         self._idle: deque[_Client] = deque()

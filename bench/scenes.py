@@ -99,9 +99,9 @@ def accept_latencies(made: House, rate: float, seconds: int, start: int) -> list
     return asyncio.run(load())
 
 
-async def send_all(made: House, prepared: list[bytes]) -> float:
+async def send_all(made: House, prepared: list[bytes], *, connections: int = 64) -> float:
     """Requests accepted a second."""
-    async with HttpLoad("127.0.0.1", made.api_port, 64) as client:
+    async with HttpLoad("127.0.0.1", made.api_port, connections) as client:
         answers = await client.closed(iter(prepared))
         if answers.accepted != len(prepared):
             raise RuntimeError(f"not all were accepted: {answers.by_status}")
@@ -179,7 +179,7 @@ def signal_all(made: House, service: str, name: str) -> None:
 
 
 def p99(values: list[float]) -> float:
-    return quantiles(values, n=100)[98] if len(values) > 1 else values[0]
+    return quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else values[0]
 
 
 def percent(cpu: dict[str, float] | object, wall: float) -> dict[str, float]:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,23 +63,32 @@ def smtp_sinks(port: int) -> Iterator[list[SmtpSink]]:
             sink.stop()
 
 
-class Stamps:
-    """The stamping sink as a process of its own: its clock is the machine's monotonic one, as everybody's."""
+def listening(module: str, *arguments: str | float) -> subprocess.Popen[str]:
+    """Start a module of the bench as a process of its own; return when it says that it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *(str(each) for each in arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stdout
+    if process.stdout.readline().strip() != "listening":
+        raise RuntimeError(f"{module} did not start")
+    return process
 
-    def __init__(self, port: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.sinks", STAMP, str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[1],
-        )
-        assert self.process.stdout
-        if self.process.stdout.readline().strip() != "listening":
-            raise RuntimeError("the stamping sink did not start")
+
+class Stamps:
+    """The stamping sink as a process of its own: its clock is the machine's monotonic one, as everybody's.
+
+    `pause`: seconds that it takes over each mail, like a site that lets few mails through.
+    """
+
+    def __init__(self, port: int, address: str = STAMP, *, pause: float = 0) -> None:
+        self.process = listening("bench.sinks", address, port, pause)
 
     def ask(self, command: str) -> dict[str, Any]:
-        """`count`: how many mails, and when the last one ended. `dump`: stamps and kept mails, and forget them."""
+        """`count`: how many mails, how many by domain, and when the last one ended. `dump`: stamps and kept mails, and forget them."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(command + "\n")
@@ -97,11 +107,13 @@ class Stamps:
 class StampingSink:
     """Takes mail and notes when: `mail_at` and `end_at` by recipient (perf_counter seconds). Keeps every `keep`-th mail."""
 
-    def __init__(self, keep: int = 25) -> None:
+    def __init__(self, pause: float = 0, keep: int = 25) -> None:
+        self.pause = pause
         self.mail_at: dict[str, float] = {}
         self.end_at: dict[str, float] = {}
         self.kept: list[bytes] = []
         self.count = 0
+        self.by_domain: Counter[str] = Counter()
         self.last_at = 0.0
         self.keep = keep
 
@@ -112,9 +124,10 @@ class StampingSink:
     def answer(self, command: str) -> str:
         """Answer one line of Stamps.ask."""
         if command == "count":
-            return json.dumps({"count": self.count, "last_at": self.last_at})
+            return json.dumps({"count": self.count, "by_domain": self.by_domain, "last_at": self.last_at})
         dumped = {"mail_at": self.mail_at, "end_at": self.end_at, "kept": [b64encode(mail).decode() for mail in self.kept]}
         self.mail_at, self.end_at, self.kept, self.count, self.last_at = {}, {}, [], 0, 0.0
+        self.by_domain.clear()
         return json.dumps(dumped)
 
 
@@ -144,7 +157,10 @@ class _Stamping(asyncio.Protocol):
                     break
                 self._take(bytes(self._buffer[:end]), now)
                 del self._buffer[: end + 3]
-                answers += b"250 2.0.0 taken\r\n"
+                if self._sink.pause:
+                    asyncio.get_running_loop().call_later(self._sink.pause, self._transport.write, b"250 2.0.0 taken\r\n")
+                else:
+                    answers += b"250 2.0.0 taken\r\n"
             else:
                 end = self._buffer.find(b"\r\n")
                 if end < 0:
@@ -177,14 +193,15 @@ class _Stamping(asyncio.Protocol):
         sink.mail_at.setdefault(self._recipient, self._mail_at)
         sink.end_at[self._recipient] = now
         sink.count += 1
+        sink.by_domain[self._recipient.rpartition("@")[2]] += 1
         sink.last_at = now
         if sink.count % sink.keep == 0:
             sink.kept.append(mail.replace(b"\r\n..", b"\r\n."))
 
 
-async def main(address: str, port: int) -> None:
+async def main(address: str, port: int, pause: float) -> None:
     """Run a stamping sink; commands come on standard input, answers go to standard output."""
-    sink = StampingSink()
+    sink = StampingSink(pause)
     await sink.listen(address, port)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -196,4 +213,4 @@ async def main(address: str, port: int) -> None:
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(main(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

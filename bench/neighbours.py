@@ -1,0 +1,197 @@
+"""The parts about neighbours: what one sender feels of others, of their number and of the bad sites that they send to.
+
+One steady sender is measured all the time, from each mail's intended instant to its MAIL at the stamping sink; then come the others.
+Both phases belong to one unbroken run, so the second begins as warm as the first; only the first seconds of the run are left out.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter, sleep
+
+from bench.floods import Flood, Pouring, Sent, Steady
+from bench.gauges import EVERY, Gauges, Look
+from bench.hops import hops
+from bench.house import House
+from bench.mails import domain
+from bench.measure import Receivers
+from bench.scenes import Bench, p99, sinks_and_house
+from bench.sinks import Stamps, listening
+from bench.tenants import beside, demo, lanes
+from scaisend_common.messages import Stream
+from scaisend_common.topology import DEFAULT_GROUP, LATER_QUEUE, Topology, deliver_queue
+
+SOURCE, SITE = "default", "stamp.test"  # the path of the steady sender's mail
+SLOW, SILENT = "127.0.10.12", "127.0.10.13"
+WARM_SECONDS = 5
+LOAD_SECONDS = 300  # for which a flood is watched at most
+TOLD_EVERY = 15
+MISSING_SECONDS = 60  # for which mails that are still under way are waited for
+PAUSE = 4.0  # seconds a mail over 20 connections: 5 mails a second
+HANG = 60.0
+
+
+def part_tenant(bench: Bench) -> None:
+    """tenant_p99_quiet_ms, _busy_ms: one mail a second, alone, then beside a tenant's bulk and another's single mails on the same path."""
+    each, alone = (5000, 20) if bench.quick else (100_000, 60)
+    with sinks_and_house(bench) as (made, receivers), ExitStack() as stack:
+        # Their keys are as keys are made: a thousand recipients a request are bulk, single mails beyond 200/s and a burst of 2,000 too.
+        crowd, single = beside(made, "crowd"), beside(made, "single")
+        watched = Watched(bench, made, receivers, rate=1)
+        watched.quiet(alone)
+        pouring = Pouring(Flood(crowd, domain(1), each, 1000, 4), Flood(single, domain(1), each, 1, 16))
+        stack.callback(pouring.stop)
+        watched.pids["load"].append(pouring.pid)
+        watched.begin("busy")
+        begun, told_at, count = perf_counter(), perf_counter(), 0
+        while count < 2 * each and perf_counter() - begun < LOAD_SECONDS:
+            sleep(0.2)
+            count = receivers.stamps.ask("count")["by_domain"].get(domain(1), 0)
+            if perf_counter() - told_at > TOLD_EVERY:
+                told_at = perf_counter()
+                watched.tell(f"{count:,} of {2 * each:,} delivered")
+        seconds = perf_counter() - begun
+        bench.note(tenant_load_delivered=count, tenant_load_s=seconds, tenant_load_per_s=count / seconds)
+        _report_answers(bench, pouring)
+        watched.conclude("tenant")
+
+
+def part_neighbour(bench: Bench) -> None:
+    """neighbour_p99_quiet_ms, _busy_ms: 20 mails a second, alone, then beside a path of 5/s with 100,000 queued and a site that hangs."""
+    each, silent_mails, alone, together = (5000, 500, 20, 20) if bench.quick else (100_000, 10_000, 60, 120)
+    with sinks_and_house(bench) as (made, receivers), ExitStack() as stack:
+        slow = Stamps(made.sink_port, SLOW, pause=PAUSE)
+        stack.callback(slow.stop)
+        silent = listening("bench.silent", SILENT, made.sink_port, HANG)
+        stack.callback(silent.terminate)
+        _publish_in_shard(made, {"slow": SLOW, "silent": SILENT})
+        # Their stream is the neighbour's, as their key says so: in the bulk stream they would not stand in its queues.
+        other = beside(made, "crowd", stream=Stream.TRANSACTIONAL)
+        watched = Watched(bench, made, receivers, rate=20)
+        watched.quiet(alone)
+        pouring = Pouring(Flood(other, "slow.test", each, 1000, 4), Flood(other, "silent.test", silent_mails, 500, 1))
+        stack.callback(pouring.stop)
+        watched.pids["load"].append(pouring.pid)
+        bench.note(neighbour_queued_s=watched.until_routed(each + silent_mails))
+        before = int(slow.ask("count")["count"])
+        watched.begin("busy")
+        for _ in range(0, together, 10):
+            sleep(10)
+            watched.tell(f"the slow path has taken {slow.ask('count')['count']}")
+        bench.note(neighbour_slow_path_per_s=(int(slow.ask("count")["count"]) - before) / together)
+        _report_answers(bench, pouring)
+        watched.conclude("neighbour")
+        quiet, busy = (float(str(bench.keys[f"neighbour_p99_{phase}_ms"])) for phase in ("quiet", "busy"))
+        bench.note(neighbour_p99_ratio=busy / quiet)
+
+
+@dataclass(slots=True)
+class _Phase:
+    name: str
+    first: float
+    last: float = 0.0
+
+
+class Watched:
+    """The steady sender with its phases: `quiet` first, another from `begin` to `conclude`; what lies between belongs to none."""
+
+    def __init__(self, bench: Bench, made: House, receivers: Receivers, rate: float) -> None:
+        self._bench, self._made, self._receivers = bench, made, receivers
+        receivers.reset()
+        shard = Topology().shard(SOURCE, SITE)
+        queues = [*lanes(made), *(deliver_queue(DEFAULT_GROUP, shard, stream) for stream in Stream), LATER_QUEUE]
+        self.pids = receivers.groups() | {"load": [-os.getpid()]}
+        self._gauges = Gauges(made, queues, self.pids)
+        self._told: Look = self._gauges.looks[0]
+        self._steady = Steady(demo(made), domain(0), rate)
+        self._phases: list[_Phase] = []
+
+    def quiet(self, seconds: float) -> None:
+        """Let it send alone."""
+        sleep(WARM_SECONDS)
+        self.begin("quiet")
+        sleep(seconds)
+        self._phases[-1].last = perf_counter()
+        self.tell("alone")
+
+    def begin(self, phase: str) -> None:
+        """What is due from now on belongs to a phase of this name."""
+        self._phases.append(_Phase(phase, perf_counter()))
+
+    def tell(self, what: str) -> None:
+        """Report progress and what the gauges show."""
+        look = self._gauges.looks[-1]
+        if look is not self._told:
+            self._bench.report(f"    {what}; {look.line(self._told)}")
+            self._told = look
+
+    def until_routed(self, deliveries: int) -> float:
+        """Wait until so many deliveries of others are queued for their paths; return the seconds."""
+        begun, before = perf_counter(), self._gauges.looks[-1].routed
+        while self._gauges.looks[-1].routed - before < deliveries:
+            if perf_counter() - begun > LOAD_SECONDS:
+                raise RuntimeError(f"{deliveries} mails were not routed within {LOAD_SECONDS} s")
+            sleep(0.2)
+            if self._gauges.looks[-1].at - self._told.at >= TOLD_EVERY:
+                self.tell("queueing")
+        sleep(EVERY)  # some of those counted were the steady sender's own
+        return perf_counter() - begun
+
+    def conclude(self, name: str) -> None:
+        """Stop, and note what each phase was like."""
+        ended = perf_counter()
+        sent = self._steady.stop()
+        while perf_counter() - ended < MISSING_SECONDS and self._receivers.stamps.ask("count")["by_domain"].get(domain(0), 0) < sent.count:
+            sleep(0.2)
+        self._gauges.stop()
+        mail_at = self._receivers.stamps.ask("dump")["mail_at"]
+        self._phases[-1].last = ended
+        for phase in self._phases:
+            self._note(name, phase, sent, mail_at)
+
+    def _note(self, name: str, phase: _Phase, sent: Sent, mail_at: dict[str, float]) -> None:
+        now, missing = perf_counter(), 0
+        waits: list[float] = []
+        slowest: list[tuple[float, float]] = []  # seconds of a mail, and how far into the phase it was due
+        for n in range(sent.count):
+            due = sent.begun + n / self._steady.rate
+            if phase.first <= due < phase.last:
+                at = mail_at.get(self._steady.recipient(n))
+                missing += at is None
+                waits.append((at or now) - due)  # one that has not come has waited until now at least
+                slowest.append((waits[-1], due - phase.first))
+        first, last = self._gauges.last_before(phase.first), self._gauges.last_before(phase.last)
+        self._bench.latencies[f"{name}, {phase.name}"] = waits
+        self._bench.note(
+            **{
+                f"{name}_p50_{phase.name}_ms": median(waits) * 1000,
+                f"{name}_p99_{phase.name}_ms": p99(waits) * 1000,
+                f"{name}_max_{phase.name}_ms": max(waits) * 1000,
+                f"{name}_mails_{phase.name}": len(waits),
+                f"{name}_missing_{phase.name}": missing,
+                f"{name}_hops_{phase.name}_ms": hops(self._made, self._steady, sent, phase.first, phase.last),
+            }
+        )
+        said = ", ".join(f"{seconds * 1000:.0f} ms at {at:.0f} s" for seconds, at in sorted(slowest, reverse=True)[:6])
+        self._bench.report(f"    {phase.name}: slowest {said}; {last.counted(first)}; {last.line(first)}")
+
+
+def _publish_in_shard(made: House, addresses: dict[str, str]) -> None:
+    """Lead `<name>.test` to each address, its host's operator so named that the site is in the shard of SITE."""
+    topology = Topology()
+    for name, address in addresses.items():
+        number = next(n for n in range(1000) if topology.shard(SOURCE, f"{name}{n}.test") == topology.shard(SOURCE, SITE))
+        host = f"mx.{name}{number}.test"
+        made.publish([{"name": host, "type": "A", "value": address}, {"name": f"{name}.test", "type": "MX", "value": f"10 {host}"}])
+
+
+def _report_answers(bench: Bench, pouring: Pouring) -> None:
+    if not pouring.answers.done():
+        bench.report("    not all of the load was accepted")
+        return
+    for answers in pouring.answers.result():
+        seconds = answers.last_at - answers.first_at
+        bench.report(f"    {answers.by_status} in {seconds:.1f} s, 503 obeyed {answers.put_off} times")
