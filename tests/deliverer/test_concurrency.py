@@ -31,7 +31,7 @@ def test_it_falls_when_late_and_rises_when_punctual(story: list[tuple[float, flo
 
 def test_a_punctual_loop_that_uses_all_it_may_soon_has_hundreds_under_way() -> None:
     concurrency = Concurrency.up_to(500)
-    for _ in range(40):  # looks, of which there are 50 a second
+    for _ in range(50):  # looks, of which there are 50 a second
         concurrency = concurrency.after_look(0.001, int(concurrency.allowed))
     assert concurrency.allowed == 500
 

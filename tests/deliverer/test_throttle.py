@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaisend_common.mail.reply import Reply
 from scaisend_common.mail.verdict import Deferred, Delivered, Unknown
-from scaisend_deliverer.throttle import (
-    FIRST_PAUSE,
-    LONGEST_AWAY,
-    LONGEST_PAUSE,
-    SOONEST_BACK,
-    Drain,
-    Pace,
-    Pause,
-    usable_connections,
-)
+from scaisend_deliverer.throttle import FIRST_PAUSE, LONGEST_PAUSE, Pace, Pause, usable_connections
 
 limits = st.integers(1, 100)
 jitters = st.floats(0, 1, exclude_max=True)
@@ -77,36 +66,3 @@ def test_pauses_grow_up_to_their_longest(draws: list[float]) -> None:
 def test_those_who_fail_together_count_once(jitter: float) -> None:
     first = Pause().after_failure(1000.0, jitter)
     assert first.after_failure(1000.1, jitter) == first
-
-
-@given(st.lists(st.integers(0, 1000), max_size=50), st.integers(1, 300), jitters)
-def test_what_is_sent_away_comes_back_within_bounds_and_no_faster_than_the_path_works(seconds: list[int], jobs: int, jitter: float) -> None:
-    drain = Drain()
-    for ended in seconds:
-        drain = drain.after_second(ended)
-    now, backs = 5000.0, []
-    for _ in range(jobs):
-        away, drain = drain.send_away(now, jitter)
-        backs.append(away)
-    assert all(SOONEST_BACK <= away <= LONGEST_AWAY for away in backs)
-    in_turn = [away for away in backs if away < LONGEST_AWAY / 2]
-    assert all(later - sooner >= 0.99 / max(drain.rate, 1e-9) for sooner, later in pairwise(in_turn))
-
-
-def test_a_hundred_thousand_jobs_of_a_slow_path_do_not_come_back_together() -> None:
-    drain = Drain()
-    for _ in range(30):
-        drain = drain.after_second(5)
-    backs = []
-    for n in range(100_000):
-        away, drain = drain.send_away(5000.0, n / 100_000)
-        backs.append(away)
-    busiest = max(sum(start <= away < start + 60 for away in backs) for start in range(0, int(LONGEST_AWAY), 60))
-    assert busiest < 100_000 * 60 / (LONGEST_AWAY / 2) * 1.3
-
-
-def test_a_path_that_does_nothing_still_gets_its_jobs_back() -> None:
-    drain = Drain()
-    for _ in range(200):
-        drain = drain.after_second(0)
-    assert drain.send_away(0.0, 0.99)[0] <= LONGEST_AWAY

@@ -14,7 +14,18 @@ from tests.scheduler.making import OTHER, TENANT, a_submission, box
 
 from scaisend_common.mail.events import DroppedEvent, Event
 from scaisend_common.mail.ids import made_at
-from scaisend_common.messages import BlobKey, Personalization, Personalizations, PersonalizationsRef, Stream, Submission, WhyLater, encode
+from scaisend_common.messages import (
+    Backlog,
+    BlobKey,
+    Heartbeat,
+    Personalization,
+    Personalizations,
+    PersonalizationsRef,
+    Stream,
+    Submission,
+    WhyLater,
+    encode,
+)
 from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Settlement
 from scaisend_common.plumbing.amqp.declare import declare
 from scaisend_common.plumbing.blobs import BlobName, BlobStore
@@ -166,6 +177,17 @@ async def test_without_postgres_nothing_is_published_and_the_mail_waits(broker_u
             await route(a_submission("ann@plain.test"))
     assert await jobs_in(broker_url) == []
     assert await event_batches_in(broker_url) == []
+
+
+async def test_a_tenant_without_credit_on_a_path_waits_and_holds_up_nobody(route: Routed) -> None:
+    await route.router.hear(Backlog("default", "default", "plain.test", 5.0, {TENANT: 100.0}))
+    await route.router.hear(Heartbeat("default", "somebody"))
+    await route(a_submission("ann@plain.test"), a_submission("bob@tls.test"), a_submission("cid@plain.test", tenant_id=OTHER))
+    assert sorted(str(job.rcpt) for job in await jobs_in(route.amqp_url)) == ["bob@tls.test", "cid@plain.test"]
+    [item] = await waiting_in(route.amqp_url)
+    assert (str(item.job.rcpt), item.why, item.job.repeat) == ("ann@plain.test", WhyLater.OVERFLOW, False)
+    assert item.due_at > time.time() + 100
+    assert len(await events_in(route.amqp_url)) == 3
 
 
 async def test_a_full_shard_holds_up_only_its_own_mail(

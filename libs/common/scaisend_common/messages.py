@@ -207,7 +207,17 @@ class Flush(msgspec.Struct, frozen=True, tag="flush"):
     tenant_id: str
 
 
-Control = Heartbeat | Flush
+class Backlog(msgspec.Struct, frozen=True, tag="backlog"):
+    """A path that does `rate` jobs a second has more than it can do of these tenants: their lines, in seconds of its work."""
+
+    group: str
+    source: str
+    site: str
+    rate: float
+    lines: dict[str, float]
+
+
+Control = Heartbeat | Flush | Backlog
 
 
 class Undecodable(Exception):

@@ -13,16 +13,16 @@ from collections.abc import Callable, Coroutine, Iterable
 from prometheus_client import Gauge
 
 from scaisend_common.messages import Job
+from scaisend_deliverer.backlog import Backlog
 from scaisend_deliverer.concurrency import LOOK_EVERY, Concurrency
 from scaisend_deliverer.connections import IDLE_SECONDS, Connections
 from scaisend_deliverer.ready import ReadyQueue
-from scaisend_deliverer.throttle import Drain, Pace, usable_connections
+from scaisend_deliverer.throttle import Pace, usable_connections
 from scaisend_deliverer.waiting import End, Waiting
 
 MOST_READY = 1000  # jobs of one path and stream
 LONGEST_READY = 240.0  # seconds; with an attempt of 15 minutes well below the broker's 30
-SLOW_AFTER = 10.0  # seconds that the next job has waited: such a path keeps what it does in that time, so that it fills no shard's prefetch
-KEPT_WHEN_SLOW = 8  # at least
+TELL_EVERY = 0.5  # seconds
 LAST = 5.0  # seconds for a transaction whose final dot was sent, when its shard is left
 FORGET_AFTER = 300.0  # seconds without a job
 READY = Gauge("scaisend_ready_jobs", "Jobs that wait for a connection")
@@ -39,11 +39,11 @@ class Path:
         self.connections = connections
         self.ready: ReadyQueue[Waiting] = ReadyQueue(MOST_READY)
         self.pace = Pace(limit)
-        self.drain = Drain()
-        self.ended = 0  # jobs since the drain was last looked at
+        self.backlog = Backlog()
+        self.told_at = 0.0  # when routers were last told of the backlog
+        self.ended = 0  # jobs since the last sweep
         self.running: set[Waiting] = set()
         self.is_queued = False  # for a turn
-        self.is_slow = False
         self.used_at = 0.0
         self._careful_until = careful_until
         self._clock = asyncio.get_running_loop().time
@@ -52,10 +52,6 @@ class Path:
         """Return how many connections it may have now; few while an earlier owner of the shard may still have some."""
         return usable_connections(self.pace.limit, is_takeover=self._clock() < self._careful_until, allowed=self.pace.allowed)
 
-    def most_when_slow(self) -> int:
-        """Return how many jobs it may keep ready while it is slow."""
-        return max(KEPT_WHEN_SLOW, int(self.drain.rate * SLOW_AFTER))
-
     def __repr__(self) -> str:
         return f"<Path {self.source}|{self.site}: {len(self.ready)} ready, {len(self.running)} running, {self.connections!r}>"
 
@@ -63,7 +59,7 @@ class Path:
 class Paths:
     """`work` brings one job of a path to its end, `overflow` sends one to wait for so many seconds, `broken` parks one.
 
-    `may_start`: a shard is surely ours; `jitter` in [0, 1).
+    `tell` tells routers of a path's backlog; `may_start`: a shard is surely ours; `jitter` in [0, 1).
     """
 
     def __init__(
@@ -76,6 +72,7 @@ class Paths:
         work: Callable[[Path, Waiting], Coroutine[None, None, None]],
         overflow: Callable[[Waiting, float], Coroutine[None, None, None]],
         broken: Callable[[Waiting, BaseException], Coroutine[None, None, None]],
+        tell: Callable[[Path, dict[str, float]], Coroutine[None, None, None]],
         jitter: Callable[[], float],
     ) -> None:
         self._limit = limit
@@ -86,6 +83,7 @@ class Paths:
         self._work = work
         self._overflow = overflow
         self._broken = broken
+        self._tell = tell
         self._jitter = jitter
         self._loop = asyncio.get_running_loop()
         self._paths: dict[tuple[str, str, int], Path] = {}
@@ -101,10 +99,7 @@ class Paths:
         path.used_at = waiting.since
         READY.inc()
         displaced = path.ready.put(waiting.job.stream, waiting.job.tenant_id, waiting)
-        if displaced is not None:
-            self._send_elsewhere(path, [displaced])
-        elif path.is_slow:
-            self._send_elsewhere(path, path.ready.trim(path.most_when_slow()))
+        self._send_elsewhere(path, [displaced] if displaced is not None else path.ready.trim(path.backlog.room))
         self._queue(path)
         self._start()
 
@@ -156,18 +151,15 @@ class Paths:
         now = self._loop.time()
         for key, path in list(self._paths.items()):
             path.connections.close_idle(now - IDLE_SECONDS)
-            path.drain, path.ended = path.drain.after_second(path.ended), 0
-            self._relieve(path, now)
+            path.backlog.after_second(path.ended, is_busy=bool(path.ready))
+            path.ended = 0
+            self._send_elsewhere(path, path.ready.take_where(lambda waiting: now - waiting.since > LONGEST_READY))
+            self._send_elsewhere(path, path.ready.trim(path.backlog.room))
+            self._tell_routers(path, now)
             if not path.running and not path.ready and not path.connections.open and now - path.used_at > FORGET_AFTER:
                 del self._paths[key]
             self._queue(path)
         self._start()
-
-    def _relieve(self, path: Path, now: float) -> None:
-        self._send_elsewhere(path, path.ready.take_where(lambda waiting: now - waiting.since > LONGEST_READY))
-        path.is_slow = any(now - waiting.since > SLOW_AFTER for waiting in path.ready.next_ones())
-        if path.is_slow:
-            self._send_elsewhere(path, path.ready.trim(path.most_when_slow()))
 
     def _path_of(self, job: Job) -> Path:
         key = job.source, job.site, job.shard
@@ -231,11 +223,20 @@ class Paths:
 
     def _send_elsewhere(self, path: Path, jobs: list[Waiting]) -> None:
         """Send jobs to the waiting room, each until the path should have worked off those before it."""
+        if not jobs:
+            return
         now = self._loop.time()
         for waiting in jobs:
             READY.dec()
-            seconds, path.drain = path.drain.send_away(now, self._jitter())
+            seconds = path.backlog.send_away(waiting.job.tenant_id, now, self._jitter())
             self._spawn(self._overflow(waiting, seconds))
+        self._tell_routers(path, now)
+
+    def _tell_routers(self, path: Path, now: float) -> None:
+        """Tell them at once, then each second, whose jobs need not come here for now."""
+        if len(path.backlog) and now - path.told_at >= TELL_EVERY and (lines := path.backlog.lines(now)):
+            path.told_at = now
+            self._spawn(self._tell(path, lines))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -65,10 +65,6 @@ class TenantTurns(Generic[T]):
             self._size -= len(line) - len(kept)
         return taken
 
-    def first(self) -> T | None:
-        """Return the item that is next in turn, without taking it."""
-        return next(iter(self._lines.values()))[0] if self._lines else None
-
     def _drop(self, tenant_id: str, item: T) -> T:
         if not self._lines[tenant_id]:
             del self._lines[tenant_id]
@@ -97,10 +93,6 @@ class ReadyQueue(Generic[T]):
             return self._transactional.pop() or self._bulk.pop()
         self._turn = (self._turn + 1) % (SHARE + 1)
         return self._bulk.pop() if self._turn == 0 else self._transactional.pop()
-
-    def next_ones(self) -> list[T]:
-        """Return the next item of each stream, without taking it."""
-        return [each for each in (self._transactional.first(), self._bulk.first()) if each is not None]
 
     def trim(self, keep: int) -> list[T]:
         """Take out the newest until `keep` are left, bulk mail first."""

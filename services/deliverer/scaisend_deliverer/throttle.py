@@ -1,4 +1,4 @@
-"""How fast a path may go, when what it has no room for comes back, and how long a host is left alone. Pure.
+"""How fast a path may go and how long a host is left alone. Pure.
 
 A path begins with one connection; each mail that is taken doubles what it may have, up to its limit. A host that cannot be reached or
 refuses the session is left alone, longer each time, and then tried with one mail (RFC 5321 4.5.4.1: no mail after mail to a dead host).
@@ -12,10 +12,6 @@ from scaisend_common.mail.verdict import Unknown, Verdict
 
 FIRST_PAUSE = 15.0  # seconds
 LONGEST_PAUSE = 900.0
-FIRST_RATE = 50.0  # jobs a second that a path is taken for until it has shown what it does
-SMOOTHING = 0.2  # of the last second in the rate
-SOONEST_BACK = 30.0  # seconds: a round through the waiting room is to be worth its cost
-LONGEST_AWAY = 900.0  # seconds, so that a path which recovers is not left without its jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +39,6 @@ class Pace:
     def stopped(self) -> Pace:
         """Return the pace after no session could be had."""
         return replace(self, allowed=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """How fast a path works its jobs off (`rate`, a second), and until when those that it sent away will keep it busy (monotonic seconds).
-
-    Without it every job beyond a slow path's room would come back after the same half minute, all of them again and again.
-    """
-
-    rate: float = FIRST_RATE
-    busy_until: float = 0.0
-
-    def after_second(self, ended: int) -> Drain:
-        """Return the drain after a second in which so many jobs ended."""
-        return replace(self, rate=self.rate + SMOOTHING * (ended - self.rate))
-
-    def send_away(self, now: float, jitter: float) -> tuple[float, Drain]:
-        """Return for how many seconds one more job is sent away, to come back when its turn is; `jitter` in [0, 1).
-
-        Beyond LONGEST_AWAY there is no telling, so they come back spread over its second half.
-        """
-        back_at = max(self.busy_until, now + SOONEST_BACK) + 1 / max(self.rate, 1 / LONGEST_AWAY)
-        if back_at > now + LONGEST_AWAY:
-            return LONGEST_AWAY * (0.5 + jitter / 2), self
-        return back_at - now, replace(self, busy_until=back_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from scaisend_common.messages import Control, Flush, Heartbeat, decode_control, decode_jobs
-from scaisend_common.plumbing.amqp import Consumer, ControlListener, ExclusiveQueues, Publisher
+from scaisend_common.messages import Backlog, Control, Flush, Heartbeat, decode_control, decode_jobs, encode
+from scaisend_common.plumbing.amqp import Consumer, ControlListener, ExclusiveQueues, Publisher, Refused, Unavailable, Unroutable
 from scaisend_common.plumbing.blobs import BlobStore
 from scaisend_common.plumbing.dns import Resolver
 from scaisend_common.plumbing.postgres import Pool
@@ -26,7 +27,7 @@ from scaisend_deliverer.ledger import Ledger
 from scaisend_deliverer.mx import Mx, permitted
 from scaisend_deliverer.opening import opportunistic_tls
 from scaisend_deliverer.outbox import Outbox
-from scaisend_deliverer.paths import Paths
+from scaisend_deliverer.paths import Path, Paths
 from scaisend_deliverer.senders import Senders
 from scaisend_deliverer.settings import Settings
 from scaisend_deliverer.shards import Shards
@@ -78,6 +79,7 @@ def wire(settings: Settings, pool: Pool, ledger_redis: Redis, redis: Redis, publ
         work=deliverer.work,
         overflow=deliverer.overflow,
         broken=deliverer.broken,
+        tell=Telling(settings.group, publisher).tell,
         jitter=random.random,
     )
     consumer = Consumer(settings.amqp_url, [], decode_jobs, deliverer.handle, name=NAME, prefetch=settings.prefetch())
@@ -123,3 +125,17 @@ class Hearing:
     async def missed(self) -> None:
         """Something may have been said while nobody listened."""
         self._senders.forget()
+
+
+class Telling:
+    """What is said on `control` of paths."""
+
+    def __init__(self, group: str, publisher: Publisher) -> None:
+        self._group = group
+        self._publisher = publisher
+
+    async def tell(self, path: Path, lines: dict[str, float]) -> None:
+        """Tell routers whose jobs for a path wait in `later`. What is not heard only costs a round through the deliverer."""
+        backlog = Backlog(self._group, path.source, path.site, path.backlog.rate, lines)
+        with suppress(Unavailable, Refused, Unroutable):
+            await self._publisher.publish(CONTROL, "", encode(backlog), mandatory=False)

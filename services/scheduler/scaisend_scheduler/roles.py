@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from scaisend_common.messages import Stream, decode_events, decode_later, decode_submission
-from scaisend_common.plumbing.amqp import BatchConsumer, Publisher
+from scaisend_common.messages import Stream, decode_control, decode_events, decode_later, decode_submission
+from scaisend_common.plumbing.amqp import BatchConsumer, ControlListener, Publisher
 from scaisend_common.plumbing.blobs import BlobStore
 from scaisend_common.plumbing.postgres import Pool
 from scaisend_common.plumbing.redis import Redis
 from scaisend_common.plumbing.service import Loop, Readiness
-from scaisend_common.topology import LATER_QUEUE, record_queue
+from scaisend_common.topology import CONTROL, LATER_QUEUE, record_queue
 from scaisend_scheduler.later.due import DueLoop
 from scaisend_scheduler.later.sweep import EVERY, RETRY, Sweep
 from scaisend_scheduler.later.waiting import WaitingRoom
@@ -25,6 +25,10 @@ from scaisend_scheduler.settings import RoleName, Settings
 from scaisend_scheduler.sites import Sites
 from scaisend_scheduler.upkeep.housekeeping import Housekeeping
 from scaisend_scheduler.upkeep.refill import Refill
+
+# Batches at a time. While one bulk batch is routed the next gathers, so batches grow with the load. A transactional one does not wait for
+# the confirms of the one before it.
+CONCURRENCY = {Stream.TRANSACTIONAL: 2, Stream.BULK: 1}
 
 T = TypeVar("T")
 
@@ -62,11 +66,14 @@ def route(parts: Parts) -> Role:
             prefetch=64,  # a queue; 128 KiB of inline content at most each
             most=100,
             linger=timedelta(milliseconds=parts.settings.route_linger_ms),
+            concurrency=CONCURRENCY[stream],
             outages=OUTAGES,
         )
         for stream in Stream
     }
-    return Role([_loop(name, each) for name, each in consumers.items()], {name: _consuming(each) for name, each in consumers.items()})
+    control = ControlListener(parts.settings.amqp_url, CONTROL, decode_control, router.hear, name="scheduler-control")
+    loops = [_loop(name, each) for name, each in consumers.items()]
+    return Role([*loops, Loop("route.control", control.run, control.stop)], {name: _consuming(each) for name, each in consumers.items()})
 
 
 def later(parts: Parts) -> Role:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -11,13 +12,14 @@ from structlog import get_logger
 
 from scaisend_common.mail.address import suppression_key
 from scaisend_common.mail.ids import made_at
-from scaisend_common.messages import LaterItem, Personalizations, Submission, WhyLater, decode_personalizations
+from scaisend_common.messages import Backlog, Control, Job, LaterItem, Personalizations, Submission, WhyLater, decode_personalizations
 from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Refused, Settlement
 from scaisend_common.plumbing.blobs import BlobMissing, BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
 from scaisend_common.plumbing.postgres import Pool
 from scaisend_scheduler.packing import Outgoing, pack_events, pack_items, pack_jobs
 from scaisend_scheduler.publishing import publish_all, publish_what_fits
+from scaisend_scheduler.route.credit import Credit
 from scaisend_scheduler.route.expand import Delivery, expand
 from scaisend_scheduler.route.plan import Plan, plan_of
 from scaisend_scheduler.routing import Egress
@@ -37,7 +39,15 @@ class Router:
     """Routes submissions."""
 
     def __init__(
-        self, pool: Pool, blobs: BlobStore, sites: Sites, publisher: Publisher, egress: Egress, *, now: Callable[[], float] = time.time
+        self,
+        pool: Pool,
+        blobs: BlobStore,
+        sites: Sites,
+        publisher: Publisher,
+        egress: Egress,
+        *,
+        now: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._pool = pool
         self._blobs = blobs
@@ -45,6 +55,13 @@ class Router:
         self._publisher = publisher
         self._egress = egress
         self._now = now
+        self._jitter = jitter
+        self._credit = Credit()
+
+    async def hear(self, message: Control) -> None:
+        """Note what is said on `control` of paths that have more than they can do."""
+        if isinstance(message, Backlog):
+            self._credit.hear(message, self._now())
 
     async def handle(self, batch: Sequence[Incoming[Submission]]) -> list[Settlement]:
         """Ack a batch when all that follows from it is confirmed: at that instant each recipient's copy is queued for its path.
@@ -63,12 +80,15 @@ class Router:
         """Publish what becomes of these deliveries; returns when the broker has confirmed all of it."""
         barred = await find_barred(self._pool, {(each.message.tenant_id, suppression_key(each.rcpt)) for each in load})
         sites = await self._sites.of(each.rcpt.domain for each in load)
-        plan = plan_of(load, barred, sites, self._egress, self._now())
+        plan = plan_of(load, barred, sites, self._egress, self._now(), due_at=self._due_at)
         fail_here("scheduler.route.before_publish")
         messages = [*pack_jobs(plan.jobs), *pack_items(plan.waiting), *pack_events(plan.events, self._egress.topology)]
         if full := await publish_what_fits(self._publisher, messages):
             await self._let_wait(full)
         self._note(load, plan)
+
+    def _due_at(self, job: Job) -> float | None:
+        return self._credit.due_at(job.tenant_id, job.source, job.site, self._now(), self._jitter())
 
     async def _let_wait(self, refused: Sequence[Outgoing]) -> None:
         """Send jobs whose queue is at its bound to the waiting room, so that one full shard holds up nobody else. Raises Refused."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from scaisend_common.mail.events import DroppedEvent, Event, ProcessedEvent
@@ -12,6 +12,8 @@ from scaisend_scheduler.barred import Barred
 from scaisend_scheduler.route.expand import Delivery
 from scaisend_scheduler.route.screen import reason_to_drop
 from scaisend_scheduler.routing import Egress, Route, route_of
+
+DueAt = Callable[[Job], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,19 @@ class Plan:
     events: list[Event] = field(default_factory=list)
 
 
-def plan_of(load: Iterable[Delivery], barred: Barred, sites: Mapping[str, str], egress: Egress, now: float) -> Plan:
-    """Return the plan; `sites` by recipient domain, `now` in unix seconds. Nothing goes out before its send_at."""
+def plan_of(
+    load: Iterable[Delivery],
+    barred: Barred,
+    sites: Mapping[str, str],
+    egress: Egress,
+    now: float,
+    *,
+    due_at: DueAt = lambda _job: None,
+) -> Plan:
+    """Return the plan; `sites` by recipient domain, `now` in unix seconds, `due_at`: until when a job waits for want of credit.
+
+    Nothing goes out before its send_at.
+    """
     plan = Plan()
     for delivery in load:
         if reason := reason_to_drop(delivery, barred):
@@ -34,6 +47,8 @@ def plan_of(load: Iterable[Delivery], barred: Barred, sites: Mapping[str, str], 
         job = job_of(delivery, route_of(sites[delivery.rcpt.domain], egress), now)
         if send_at > now:
             plan.waiting.append(LaterItem(float(send_at), WhyLater.SEND_AT, job))
+        elif (later := due_at(job)) is not None:
+            plan.waiting.append(LaterItem(later, WhyLater.OVERFLOW, job))
         else:
             plan.jobs.append(job)
         plan.events.append(processed(delivery))

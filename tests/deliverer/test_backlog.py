@@ -1,0 +1,44 @@
+"""The backlog of a path."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaisend_common.mail.drain import LONGEST_AWAY, SOONEST_BACK
+from scaisend_deliverer.backlog import FIRST_RATE, LEAST_READY, READY_SECONDS, Backlog
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.booleans())))
+def test_the_rate_stays_between_what_was_seen_and_room_follows_it(seconds: list[tuple[int, bool]]) -> None:
+    backlog = Backlog()
+    seen = [FIRST_RATE, *(float(ended) for ended, _ in seconds)]
+    for ended, is_busy in seconds:
+        backlog.after_second(ended, is_busy=is_busy)
+        assert min(seen) <= backlog.rate <= max(seen)
+        assert backlog.room == max(LEAST_READY, int(backlog.rate * READY_SECONDS))
+
+
+def test_a_path_that_does_five_a_second_soon_keeps_only_seconds_of_it_ready() -> None:
+    backlog = Backlog()
+    for _ in range(8):
+        backlog.after_second(5, is_busy=True)
+    assert 100 <= backlog.room <= 110
+
+
+def test_an_idle_second_does_not_make_a_path_slow() -> None:
+    backlog = Backlog()
+    backlog.after_second(0, is_busy=False)
+    assert backlog.rate == FIRST_RATE
+
+
+@given(st.lists(st.sampled_from(["ann", "bob"]), min_size=1, max_size=200), st.floats(0, 1, exclude_max=True))
+def test_tenants_have_lines_of_their_own_which_are_told_longest_first(sent: list[str], jitter: float) -> None:
+    backlog = Backlog()
+    for tenant_id in sent:
+        assert SOONEST_BACK <= backlog.send_away(tenant_id, 100.0, jitter) <= LONGEST_AWAY
+    lines = backlog.lines(100.0)
+    assert set(lines) == set(sent)
+    assert list(lines.values()) == sorted(lines.values(), reverse=True)
+    assert backlog.lines(100.0 + LONGEST_AWAY) == {}
+    assert len(backlog) == 0
