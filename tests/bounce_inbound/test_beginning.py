@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scaisend_bounce_inbound.beginning import Beginning
@@ -29,12 +29,13 @@ async def read_to_dot(wire: bytes, kept: int) -> tuple[list[bytes], int, bytes]:
 
 
 @given(lines, st.integers(0, 400))
+@example([b"x" * (LIMIT + 1)], 0)
 def test_a_mail_is_read_to_its_dot_and_no_further_and_its_beginning_is_kept(texts: list[bytes], kept: int) -> None:
     mail = b"".join((b"." + text if text.startswith(b".") else text) + b"\r\n" for text in texts) + b".\r\n"
     pieces, size, left = asyncio.run(read_to_dot(mail + b"QUIT\r\n", kept))
     assert (size, left) == (len(mail), b"QUIT\r\n")
-    beginning = b"".join(pieces[:-1])
-    assert mail.startswith(beginning)
-    assert len(beginning) <= kept
-    if len(mail) <= kept:
-        assert beginning + pieces[-1] == mail
+    if all(len(text) < LIMIT for text in texts):  # of a longer one aiosmtpd keeps nothing, it only looks for its end
+        beginning = b"".join(pieces[:-1])
+        assert mail.startswith(beginning)
+        assert len(beginning) <= kept
+        assert len(mail) > kept or beginning + pieces[-1] == mail

@@ -44,3 +44,8 @@ async def test_a_complaint_becomes_a_spam_report_and_a_suppression(here: Town) -
     await eventually(lambda: "spam" in str(here.timeline(first)).lower(), within=30, why="the complaint is on the timeline")
     delivery = await here.settled(here.send(to), "dropped")
     assert "Spam Reporting Address" in str(delivery["events"])
+
+
+async def test_a_mail_that_names_an_unknown_template_is_accepted_and_then_dropped(here: Town) -> None:
+    delivery = await here.settled(here.send(address("ok"), template_id="d-" + "0" * 32), "dropped")
+    assert "Invalid SMTPAPI header" in str(delivery["events"])

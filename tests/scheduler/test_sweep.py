@@ -79,6 +79,23 @@ async def test_what_waits_for_a_suppressed_address_is_dropped_and_nothing_else(r
     assert await room.waiting() == {another.job.delivery_id, anothers.job.delivery_id}
 
 
+async def test_of_two_tenants_who_write_to_one_address_only_whose_suppression_it_is_loses_its_mail(room: Room, postgres_dsn: str) -> None:
+    mine, anothers = item("ann@plain.test"), item(job=a_job("ann@plain.test", tenant_id=OTHER))
+    await room.keep(mine, anothers)
+    await suppress(postgres_dsn, "ann@plain.test", "bounce")
+    await suppress(postgres_dsn, "bob@plain.test", "bounce", OTHER)
+    assert await room.swept() == 1
+    assert await room.waiting() == {anothers.job.delivery_id}
+
+
+async def test_what_waits_for_many_suppressed_addresses_is_dropped_page_by_page(room: Room, postgres_dsn: str) -> None:
+    await room.keep(*(item(f"u{n % 150}@plain.test", due_in=60 + 40 * n) for n in range(2 * ROWS + 5)))
+    for n in range(150):
+        await suppress(postgres_dsn, f"u{n}@plain.test", "bounce")
+    assert await room.swept() == 2 * ROWS + 5
+    assert await room.waiting() == set()
+
+
 async def test_what_waits_of_a_suspended_tenant_is_dropped_page_by_page(room: Room, postgres_dsn: str) -> None:
     mine = [item(f"u{n}@plain.test", due_in=60 + 40 * n) for n in range(ROWS + 7)]
     anothers = item(job=a_job(tenant_id=OTHER))

@@ -17,6 +17,7 @@ class Beginning:
         self._reader = reader
         self._kept = kept
         self._is_inside = False  # a line that is longer than the reader's limit
+        self._owes_end = False  # of a line whose beginning was handed on: without it the next dot would be text
         self.size = 0
 
     async def readuntil(self, separator: bytes) -> bytes:
@@ -30,13 +31,15 @@ class Beginning:
                 piece = await self._reader.read(overrun.consumed)
             is_dot = piece == _DOT and not self._is_inside
             self._take(piece)
-            if is_dot or self.size <= self._kept:
+            if is_dot or self.size <= self._kept or (self._owes_end and not self._is_inside):
+                self._owes_end = False
                 return piece
 
     async def read(self, size: int) -> bytes:
         """Return a part of a line that is too long."""
         piece = await self._reader.read(size)
         self._take(piece)
+        self._owes_end = self._is_inside
         return piece
 
     def _take(self, piece: bytes) -> None:

@@ -13,7 +13,7 @@ from scaisend_common.plumbing.postgres import Pool, tenant_transaction
 from scaisend_scheduler.later.row import LaterKey, LaterRow
 
 ROWS = 200  # a page, as the due loop takes: each may carry 128 KiB of content
-RECIPIENTS = 500  # a page: each costs a probe of an index in each hour of the table
+RECIPIENTS = 500  # a page: each is a probe of an index in each hour of the table
 SOON = timedelta(seconds=5)  # what is due so soon the due loop has as good as sent on: the deliverer drops it
 _FIRST = LaterKey(str(UUID(int=0)), datetime(1, 1, 2, tzinfo=UTC), "", 0)
 
@@ -104,23 +104,16 @@ async def suspended_tenants_waiting(pool: Pool) -> list[str]:
 async def waiting_for(pool: Pool, recipients: Collection[tuple[str, str]]) -> AsyncIterator[list[LaterRow]]:
     """Yield the rows not yet due of these (tenant, suppression key), page by page. Raises DatabaseAway.
 
-    LATERAL with OFFSET is one probe of an index for each recipient and hour; a join may be planned as a scan of all that waits.
+    Where two of these tenants write to one address, rows of both may come though only one was asked for.
     """
     last, full = _FIRST, bool(recipients)
     while full:
         async with tenant_transaction(pool, {tenant_id for tenant_id, _ in recipients}) as connection:
             rows = await connection.fetch(
                 """
-                SELECT l.tenant_id, l.due_at, l.delivery_id, l.attempt, l.why, l.job, l.lease_until IS NOT NULL
-                FROM unnest($1::uuid[], $2::text[]) AS r (tenant_id, rcpt)
-                CROSS JOIN LATERAL (
-                    SELECT * FROM later w WHERE w.tenant_id = r.tenant_id AND w.rcpt = r.rcpt AND w.due_at > now() + $3::interval OFFSET 0
-                ) l
-                WHERE (l.tenant_id, l.due_at, l.delivery_id, l.attempt) > ($4::uuid, $5::timestamptz, $6::text, $7::int)
-                ORDER BY l.tenant_id, l.due_at, l.delivery_id, l.attempt
-                LIMIT $8
+                SELECT tenant_id, due_at, delivery_id, attempt, why, job, leased_before
+                FROM later_waiting_for($1, $2, $3::uuid, $4, $5, $6, $7)
                 """,
-                [tenant_id for tenant_id, _ in recipients],
                 [address for _, address in recipients],
                 SOON,
                 *last,
