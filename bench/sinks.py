@@ -16,8 +16,8 @@ from threading import Thread
 from time import perf_counter, sleep
 from typing import Any, cast
 
-SITES = ("127.0.10.1", "127.0.10.2", "127.0.10.3", "127.0.10.4")
-STAMP = "127.0.10.9"
+SITES = tuple(f"127.0.10.{n}" for n in range(1, 9))
+STAMP = "127.0.10.20"
 
 
 class SmtpSink:
@@ -53,7 +53,7 @@ class SmtpSink:
 
 @contextmanager
 def smtp_sinks(port: int) -> Iterator[list[SmtpSink]]:
-    """One smtp-sink a site, on the same port of four loopback addresses."""
+    """One smtp-sink a site, on the same port of as many loopback addresses."""
     sinks = [SmtpSink(address, port) for address in SITES]
     sleep(0.3)
     try:

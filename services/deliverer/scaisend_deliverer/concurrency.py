@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-LEAST = 8  # so many of a millisecond each still keep a processor busy
-LATE = 0.008  # seconds: beside other busy processes a loop waits some milliseconds for its turn anyway
-PUNCTUAL = 0.004
+LEAST = 16  # so many of a millisecond each still keep a processor busy
+LATE = 0.012  # seconds: beside other busy processes a loop waits some milliseconds for its turn anyway
+PUNCTUAL = 0.006
 LOOK_EVERY = 0.02  # seconds
 
 
