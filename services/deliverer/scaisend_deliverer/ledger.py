@@ -32,9 +32,9 @@ OWNER_SECONDS = 15
 REFRESH_SECONDS = 5.0
 HOLDS_SECONDS = 10.0  # after a refresh; five less than others need to take us for dead
 MOST = 200
-CLAIM_LINGER = 0.001  # the first flight to the server takes longer
-RECORD_LINGER = 0.004
-SHORTEN_LINGER = 0.1
+CLAIM_LINGER = 0.002  # the first flight to the server takes as long
+RECORD_LINGER = 0.01  # the path is free meanwhile
+SHORTEN_LINGER = 0.5
 EPOCH = "ledger:epoch"
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5)
 LATENCY = Histogram("scaisend_ledger_seconds", "How long a call to the ledger took", ["call"], buckets=BUCKETS)

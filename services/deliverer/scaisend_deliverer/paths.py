@@ -97,7 +97,6 @@ class Paths:
         """Take a job in. What has no room goes elsewhere."""
         path = self._path_of(waiting.job)
         path.used_at = waiting.since
-        READY.inc()
         displaced = path.ready.put(waiting.job.stream, waiting.job.tenant_id, waiting)
         self._send_elsewhere(path, [displaced] if displaced is not None else path.ready.trim(path.backlog.room))
         self._queue(path)
@@ -116,7 +115,6 @@ class Paths:
         paths = [path for path in self._paths.values() if path.shard in leaving]
         for path in paths:
             for waiting in path.ready.take_where(lambda _: True):
-                READY.dec()
                 waiting.finish(End.PUT_BACK)
         await self._ended(paths, patience)
         for path in paths:
@@ -159,6 +157,8 @@ class Paths:
             if not path.running and not path.ready and not path.connections.open and now - path.used_at > FORGET_AFTER:
                 del self._paths[key]
             self._queue(path)
+        READY.set(sum(len(path.ready) for path in self._paths.values()))
+        UNDER_WAY.set(self._under_way)
         self._start()
 
     def _path_of(self, job: Job) -> Path:
@@ -193,8 +193,6 @@ class Paths:
             self._loop.call_later(LOOK_EVERY, self._look, now + LOOK_EVERY)
 
     def _run(self, path: Path, waiting: Waiting) -> None:
-        READY.dec()
-        UNDER_WAY.inc()
         self._under_way += 1
         if not self._is_looking:
             self._is_looking = True
@@ -207,7 +205,6 @@ class Paths:
         """The job needs its path no more: somebody else's turn. What follows from its attempt is still to be written."""
         if waiting not in path.running:
             return
-        UNDER_WAY.dec()
         self._under_way -= 1
         path.running.discard(waiting)
         path.ended += 1
@@ -227,7 +224,6 @@ class Paths:
             return
         now = self._loop.time()
         for waiting in jobs:
-            READY.dec()
             seconds = path.backlog.send_away(waiting.job.tenant_id, now, self._jitter())
             self._spawn(self._overflow(waiting, seconds))
         self._tell_routers(path, now)

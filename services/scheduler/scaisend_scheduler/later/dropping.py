@@ -10,6 +10,7 @@ from scaisend_common.messages import Job, LaterItem, WhyLater
 from scaisend_scheduler.barred import Barred
 
 UNTRIED = (WhyLater.RETRY, WhyLater.SEND_AT)
+PUT_OFF = (WhyLater.SUSPENDED, WhyLater.OVERFLOW)
 LATE = 15.0  # seconds from the last look at a job's stops to its row; what is suppressed meanwhile a sweep finds all the same
 
 
@@ -17,13 +18,13 @@ def end_of_wait(job: Job, why: WhyLater, barred: Barred, *, leased_before: bool,
     """Return what becomes of a job that is not due yet: its dropped event, the job for its path at once, or None where it goes on waiting.
 
     A retry and a scheduled send are tried by nobody before they are due, whoever may have published them twice; the deliverer's event of
-    the same drop has the same id. Where a path is suspended the same attempt may have been made by somebody else: the deliverer asks the
-    ledger. What waits for any other reason is due within half a minute. `now` in unix seconds.
+    the same drop has the same id. Where a path is suspended or has no room, the same attempt may have been made by somebody else: the
+    deliverer asks the ledger. What is claimed is due within half a minute. `now` in unix seconds.
     """
     reason = barred.reason_against(job.tenant_id, job.rcpt, job.head.settings)
     if reason is None:
         return None
-    if why is WhyLater.SUSPENDED:
+    if why in PUT_OFF:
         return replace(job, repeat=job.repeat or leased_before)
     return dropped(job, reason, now) if why in UNTRIED else None
 
