@@ -32,6 +32,21 @@ def test_an_idle_second_does_not_make_a_path_slow() -> None:
     assert backlog.rate == FIRST_RATE
 
 
+def test_a_site_that_stalls_for_seconds_gets_its_jobs_back_at_the_rate_that_it_had() -> None:
+    backlog = Backlog()
+    for ended in [100] * 10 + [0] * 10:
+        backlog.after_second(ended, is_busy=True)
+    assert backlog.room == LEAST_READY
+    assert max(backlog.send_away("ann", 0.0, 0.5) for _ in range(480)) < SOONEST_BACK + 10
+
+
+def test_a_site_that_never_did_anything_is_left_alone_for_long() -> None:
+    backlog = Backlog()
+    for _ in range(20):
+        backlog.after_second(0, is_busy=True)
+    assert backlog.send_away("ann", 0.0, 0.5) >= LONGEST_AWAY / 2
+
+
 @given(st.lists(st.sampled_from(["ann", "bob"]), min_size=1, max_size=200), st.floats(0, 1, exclude_max=True))
 def test_tenants_have_lines_of_their_own_which_are_told_longest_first(sent: list[str], jitter: float) -> None:
     backlog = Backlog()

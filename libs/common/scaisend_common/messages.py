@@ -208,7 +208,7 @@ class Flush(msgspec.Struct, frozen=True, tag="flush"):
 
 
 class Backlog(msgspec.Struct, frozen=True, tag="backlog"):
-    """A path that does `rate` jobs a second has more than it can do of these tenants: their lines, in seconds of its work."""
+    """A path that can do `rate` jobs a second has more than that of these tenants: their lines, in seconds of its work."""
 
     group: str
     source: str

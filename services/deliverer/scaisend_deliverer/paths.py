@@ -149,7 +149,7 @@ class Paths:
         now = self._loop.time()
         for key, path in list(self._paths.items()):
             path.connections.close_idle(now - IDLE_SECONDS)
-            path.backlog.after_second(path.ended, is_busy=bool(path.ready))
+            path.backlog.after_second(path.ended, is_busy=bool(path.ready) and self._may_start(path.shard))
             path.ended = 0
             self._send_elsewhere(path, path.ready.take_where(lambda waiting: now - waiting.since > LONGEST_READY))
             self._send_elsewhere(path, path.ready.trim(path.backlog.room))

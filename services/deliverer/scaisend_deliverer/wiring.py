@@ -136,6 +136,6 @@ class Telling:
 
     async def tell(self, path: Path, lines: dict[str, float]) -> None:
         """Tell routers whose jobs for a path wait in `later`. What is not heard only costs a round through the deliverer."""
-        backlog = Backlog(self._group, path.source, path.site, path.backlog.rate, lines)
+        backlog = Backlog(self._group, path.source, path.site, path.backlog.best, lines)
         with suppress(Unavailable, Refused, Unroutable):
             await self._publisher.publish(CONTROL, "", encode(backlog), mandatory=False)
