@@ -26,11 +26,6 @@ from scaisend_scheduler.sites import Sites
 from scaisend_scheduler.upkeep.housekeeping import Housekeeping
 from scaisend_scheduler.upkeep.refill import Refill
 
-# Batches at a time. While one bulk batch is routed the next gathers, so batches grow with the load. A transactional one does not wait for
-# the confirms of the one before it.
-CONCURRENCY = {Stream.TRANSACTIONAL: 2, Stream.BULK: 1}
-LINGERS = {Stream.TRANSACTIONAL: 1, Stream.BULK: 4}  # times as long: bulk mail has the time that makes larger batches, and shared messages
-
 T = TypeVar("T")
 
 
@@ -66,8 +61,8 @@ def route(parts: Parts) -> Role:
             name=f"scheduler-route-{stream}",
             prefetch=64,  # a queue; 128 KiB of inline content at most each
             most=100,
-            linger=timedelta(milliseconds=parts.settings.route_linger_ms * LINGERS[stream]),
-            concurrency=CONCURRENCY[stream],
+            linger=timedelta(milliseconds=parts.settings.route_linger_ms),
+            concurrency=2,  # one waits for Postgres or DNS while the other is planned
             outages=OUTAGES,
         )
         for stream in Stream
