@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaisend_common.mail.drain import LONGEST_AWAY, SOONEST_BACK
-from scaisend_deliverer.backlog import FIRST_RATE, LEAST_READY, READY_SECONDS, Backlog
+from scaisend_common.messages import Stream
+from scaisend_deliverer.backlog import FIRST_RATE, LEAST_READY, READY_SECONDS, WORTH_TELLING, Backlog
+
+BULK = Stream.BULK
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.booleans())))
@@ -34,26 +37,37 @@ def test_an_idle_second_does_not_make_a_path_slow() -> None:
 
 def test_a_site_that_stalls_for_seconds_gets_its_jobs_back_at_the_rate_that_it_had() -> None:
     backlog = Backlog()
-    for ended in [100] * 10 + [0] * 10:
-        backlog.after_second(ended, is_busy=True)
+    for ended in [10] * 10 + [0] * 10:
+        backlog.after_second(ended, is_busy=ended == 0)
     assert backlog.room == LEAST_READY
-    assert max(backlog.send_away("ann", 0.0, 0.5) for _ in range(480)) < SOONEST_BACK + 10
+    assert max(backlog.send_away(BULK, "ann", 0.0, 0.5) for _ in range(100)) < SOONEST_BACK + 15
 
 
-def test_a_site_that_never_did_anything_is_left_alone_for_long() -> None:
+def test_a_site_that_never_did_anything_is_left_alone_about_as_long_as_it_has_been_silent() -> None:
     backlog = Backlog()
-    for _ in range(20):
+    seen = []
+    for _ in range(1000):
         backlog.after_second(0, is_busy=True)
-    assert backlog.send_away("ann", 0.0, 0.5) >= LONGEST_AWAY / 2
+        seen.append(backlog.send_away(BULK, "ann", 0.0, 0.5))
+    assert seen == sorted(seen)
+    assert seen[0] == SOONEST_BACK * 1.5
+    assert LONGEST_AWAY / 2 < seen[-1] <= LONGEST_AWAY
+    assert backlog.lines(0.0) == ()
 
 
-@given(st.lists(st.sampled_from(["ann", "bob"]), min_size=1, max_size=200), st.floats(0, 1, exclude_max=True))
-def test_tenants_have_lines_of_their_own_which_are_told_longest_first(sent: list[str], jitter: float) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from(Stream), st.sampled_from(["ann", "bob"])), min_size=1, max_size=300),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_tenants_have_lines_of_their_own_in_each_stream_and_only_long_ones_are_told(sent: list[tuple[Stream, str]], jitter: float) -> None:
     backlog = Backlog()
-    for tenant_id in sent:
-        assert SOONEST_BACK <= backlog.send_away(tenant_id, 100.0, jitter) <= LONGEST_AWAY
+    backlog.after_second(5, is_busy=True)
+    for stream, tenant_id in sent:
+        assert SOONEST_BACK <= backlog.send_away(stream, tenant_id, 100.0, jitter) <= LONGEST_AWAY
+    assert len(backlog) == len(set(sent))
     lines = backlog.lines(100.0)
-    assert set(lines) == set(sent)
-    assert list(lines.values()) == sorted(lines.values(), reverse=True)
-    assert backlog.lines(100.0 + LONGEST_AWAY) == {}
+    assert {(line.stream, line.tenant_id) for line in lines} <= set(sent)
+    assert all(line.seconds > WORTH_TELLING for line in lines)
+    assert [line.seconds for line in lines] == sorted((line.seconds for line in lines), reverse=True)
+    assert backlog.lines(100.0 + LONGEST_AWAY) == ()
     assert len(backlog) == 0

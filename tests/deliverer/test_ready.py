@@ -94,6 +94,15 @@ def test_trimming_takes_the_newest_and_leaves_so_many(items: list[tuple[Stream, 
     assert len(taken) == len(items) - len(queue)
 
 
+@given(streams, st.integers(2, 50))
+def test_trimming_leaves_somebodys_only_job_where_another_has_several(stream: Stream, many: int) -> None:
+    queue: ReadyQueue[Item] = ReadyQueue(1000)
+    for number in range(many):
+        queue.put(Stream.TRANSACTIONAL, "heavy", (Stream.TRANSACTIONAL, "heavy", number))
+    queue.put(stream, "light", (stream, "light", 0))
+    assert {tenant for _, tenant, _ in queue.trim(2)} <= {"heavy"}
+
+
 @given(st.lists(st.tuples(streams, tenants), max_size=60))
 def test_what_is_taken_out_is_gone_and_the_rest_is_not(items: list[tuple[Stream, str]]) -> None:
     queue: ReadyQueue[Item] = ReadyQueue(1000)

@@ -15,9 +15,10 @@ from tests.scheduler.making import OTHER, TENANT, a_submission, box
 from scaisend_common.mail.events import DroppedEvent, Event
 from scaisend_common.mail.ids import made_at
 from scaisend_common.messages import (
-    Backlog,
     BlobKey,
     Heartbeat,
+    Line,
+    Lines,
     Personalization,
     Personalizations,
     PersonalizationsRef,
@@ -180,12 +181,12 @@ async def test_without_postgres_nothing_is_published_and_the_mail_waits(broker_u
 
 
 async def test_a_tenant_without_credit_on_a_path_waits_and_holds_up_nobody(route: Routed) -> None:
-    await route.router.hear(Backlog("default", "default", "plain.test", 5.0, {TENANT: 100.0}))
+    await route.router.hear(Lines("default", "default", "plain.test", (Line(TENANT, Stream.TRANSACTIONAL, 5.0, 100.0),)))
     await route.router.hear(Heartbeat("default", "somebody"))
     await route(a_submission("ann@plain.test"), a_submission("bob@tls.test"), a_submission("cid@plain.test", tenant_id=OTHER))
     assert sorted(str(job.rcpt) for job in await jobs_in(route.amqp_url)) == ["bob@tls.test", "cid@plain.test"]
     [item] = await waiting_in(route.amqp_url)
-    assert (str(item.job.rcpt), item.why, item.job.repeat) == ("ann@plain.test", WhyLater.OVERFLOW, False)
+    assert (str(item.job.rcpt), item.why, item.job.repeat) == ("ann@plain.test", WhyLater.OVERFLOW, True)
     assert item.due_at > time.time() + 100
     assert len(await events_in(route.amqp_url)) == 3
 

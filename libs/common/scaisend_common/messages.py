@@ -207,17 +207,25 @@ class Flush(msgspec.Struct, frozen=True, tag="flush"):
     tenant_id: str
 
 
-class Backlog(msgspec.Struct, frozen=True, tag="backlog"):
-    """A path that can do `rate` jobs a second has more than that of these tenants: their lines, in seconds of its work."""
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """The jobs of one tenant and stream that a path has no room for: `rate` of them are worked off a second, all in `seconds`."""
+
+    tenant_id: str
+    stream: Stream
+    rate: float
+    seconds: float
+
+
+class Lines(msgspec.Struct, frozen=True, tag="lines"):
+    """Who has no credit on a path: further jobs join the end of their line."""
 
     group: str
     source: str
     site: str
-    rate: float
-    lines: dict[str, float]
+    lines: tuple[Line, ...]
 
 
-Control = Heartbeat | Flush | Backlog
+Control = Heartbeat | Flush | Lines
 
 
 class Undecodable(Exception):

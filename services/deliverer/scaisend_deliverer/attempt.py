@@ -83,8 +83,8 @@ class Attempts:
     async def make(self, path: Path, waiting: Waiting) -> Fate | None:
         """Make the attempt and return what follows; None: it was taken back. Raises CannotSign, DatabaseAway, BlobMissing, NoRoom."""
         job, began = waiting.job, self._loop.time()
-        if self._now() >= job.expires_at:
-            return self._ended(job, Deferred("its time was over before it could be tried"), Hop())
+        if expired := self._expired(job):
+            return expired
         sender = await self._senders.of(job.tenant_id, job.head.sender.address.domain)
         content = await self._contents.of(job.content)
         destination = await self._mx.destination(job.rcpt.domain)
@@ -100,15 +100,16 @@ class Attempts:
     async def overflow(self, waiting: Waiting, seconds: float) -> Fate:
         """Return the fate of a job for which its path has no room now. Where that lasts, only this look finds out that it is stopped.
 
-        A repeat is not concluded before the ledger was asked what became of it.
+        A repeat is not concluded before the ledger was asked what became of it. What goes away for long comes back as one: the copy in the
+        broker may be delivered meanwhile, should this process die before it is acked, and be forgotten.
         """
         try:
             earlier = await self.earlier(waiting)
         except (RedisAway, DatabaseAway):
             earlier = None
         else:
-            earlier = earlier or await self._stopped(waiting.job)
-        return earlier or waits(waiting.job, WhyLater.OVERFLOW, self._now() + seconds, repeat=waiting.repeat)
+            earlier = earlier or self._expired(waiting.job) or await self._stopped(waiting.job)
+        return earlier or waits(waiting.job, WhyLater.OVERFLOW, self._now() + seconds, repeat=True)
 
     async def _transact(
         self, path: Path, waiting: Waiting, destination: Destination, content: Content, sender: Sender
@@ -166,7 +167,7 @@ class Attempts:
                 return self._ended(job, await self._unless_stopped(job, verdict), where)
             case LeftAlone(seconds):
                 seconds += max(SPREAD, seconds / 2) * self._jitter()
-                return await self._stopped(job) or waits(job, WhyLater.SUSPENDED, self._now() + seconds, repeat=job.repeat)
+                return await self._stopped(job) or waits(job, WhyLater.SUSPENDED, self._now() + seconds, repeat=True)
             case Halted(Stopped(reason)):
                 return self._ended(job, Dropped(reason), Hop())
             case Halted(Taken(value)):
@@ -186,9 +187,19 @@ class Attempts:
         return await self._stop(job) or verdict if isinstance(verdict, Deferred) else verdict
 
     async def _stopped(self, job: Job) -> Fate | None:
-        """Return the fate of a job that was not tried and was stopped meanwhile; None: it may wait."""
-        stop = await self._stop(job)
-        return None if stop is None else self._ended(job, stop, Hop())
+        """Return the fate of a job that was not tried here and was stopped meanwhile; None: it may wait. Another copy may be known."""
+        if (stop := await self._stop(job)) is None:
+            return None
+        try:
+            earlier = await self._ledger.earlier(job)
+        except RedisAway:
+            return None
+        return await self._known(job, known(job, earlier, self._now())) or self._ended(job, stop, Hop())
+
+    def _expired(self, job: Job) -> Fate | None:
+        if self._now() < job.expires_at:
+            return None
+        return self._ended(job, Deferred("its time was over before it could be tried"), Hop())
 
     async def _stop(self, job: Job) -> Dropped | None:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 
 from prometheus_client import Gauge
 
-from scaisend_common.messages import Job
+from scaisend_common.messages import Job, Line
 from scaisend_deliverer.backlog import Backlog
 from scaisend_deliverer.concurrency import LOOK_EVERY, Concurrency
 from scaisend_deliverer.connections import IDLE_SECONDS, Connections
@@ -23,6 +23,7 @@ from scaisend_deliverer.waiting import End, Waiting
 MOST_READY = 1000  # jobs of one path and stream
 LONGEST_READY = 240.0  # seconds; with an attempt of 15 minutes well below the broker's 30
 TELL_EVERY = 0.5  # seconds
+SLOW_AFTER = 1.0  # seconds from which on an attempt is taken to wait for its server
 LAST = 5.0  # seconds for a transaction whose final dot was sent, when its shard is left
 FORGET_AFTER = 300.0  # seconds without a job
 READY = Gauge("scaisend_ready_jobs", "Jobs that wait for a connection")
@@ -41,7 +42,7 @@ class Path:
         self.pace = Pace(limit)
         self.backlog = Backlog()
         self.told_at = 0.0  # when routers were last told of the backlog
-        self.ended = 0  # jobs since the last sweep
+        self.ended = 0  # attempts at a server since the last sweep
         self.running: set[Waiting] = set()
         self.is_queued = False  # for a turn
         self.used_at = 0.0
@@ -72,11 +73,13 @@ class Paths:
         work: Callable[[Path, Waiting], Coroutine[None, None, None]],
         overflow: Callable[[Waiting, float], Coroutine[None, None, None]],
         broken: Callable[[Waiting, BaseException], Coroutine[None, None, None]],
-        tell: Callable[[Path, dict[str, float]], Coroutine[None, None, None]],
+        tell: Callable[[Path, tuple[Line, ...]], Coroutine[None, None, None]],
         jitter: Callable[[], float],
     ) -> None:
         self._limit = limit
+        self._most = most
         self._concurrency = Concurrency.up_to(most)
+        self._slow = 0  # attempts that wait for their server, and need no processor
         self._is_looking = False
         self._connections = connections
         self._may_start = may_start
@@ -149,7 +152,7 @@ class Paths:
         now = self._loop.time()
         for key, path in list(self._paths.items()):
             path.connections.close_idle(now - IDLE_SECONDS)
-            path.backlog.after_second(path.ended, is_busy=bool(path.ready) and self._may_start(path.shard))
+            path.backlog.after_second(path.ended, is_busy=self._is_busy(path))
             path.ended = 0
             self._send_elsewhere(path, path.ready.take_where(lambda waiting: now - waiting.since > LONGEST_READY))
             self._send_elsewhere(path, path.ready.trim(path.backlog.room))
@@ -159,7 +162,12 @@ class Paths:
             self._queue(path)
         READY.set(sum(len(path.ready) for path in self._paths.values()))
         UNDER_WAY.set(self._under_way)
+        self._slow = sum(now - waiting.began_at > SLOW_AFTER for path in self._paths.values() for waiting in path.running)
         self._start()
+
+    def _is_busy(self, path: Path) -> bool:
+        """The path could do no more: not for want of jobs, of a shard that is ours, or of a turn in this process."""
+        return bool(path.ready) and self._may_start(path.shard) and len(path.running) >= path.most() > 0
 
     def _path_of(self, job: Job) -> Path:
         key = job.source, job.site, job.shard
@@ -176,7 +184,7 @@ class Paths:
 
     def _start(self) -> None:
         """Start attempts, path by path in turn, as long as there is room for one."""
-        while self._turns and self._under_way < self._concurrency.allowed:
+        while self._turns and self._under_way < self._most and self._under_way - self._slow < self._concurrency.allowed:
             path = self._turns.popleft()
             path.is_queued = False
             if len(path.running) < path.most() and self._may_start(path.shard) and (waiting := path.ready.pop()) is not None:
@@ -186,7 +194,7 @@ class Paths:
     def _look(self, due_at: float) -> None:
         """See how late the event loop is, as long as anything is under way."""
         now = self._loop.time()
-        self._concurrency = self._concurrency.after_look(now - due_at, self._under_way)
+        self._concurrency = self._concurrency.after_look(now - due_at, self._under_way - self._slow)
         self._start()
         self._is_looking = self._under_way > 0
         if self._is_looking:
@@ -198,6 +206,7 @@ class Paths:
             self._is_looking = True
             self._loop.call_later(LOOK_EVERY, self._look, self._loop.time() + LOOK_EVERY)
         path.running.add(waiting)
+        waiting.began_at = self._loop.time()
         waiting.task = asyncio.create_task(self._work(path, waiting))
         waiting.task.add_done_callback(lambda task: self._on_end(path, waiting, task))
 
@@ -207,7 +216,7 @@ class Paths:
             return
         self._under_way -= 1
         path.running.discard(waiting)
-        path.ended += 1
+        path.ended += waiting.session is not None
         path.used_at = self._loop.time()
         self._queue(path)
         self._start()
@@ -224,12 +233,12 @@ class Paths:
             return
         now = self._loop.time()
         for waiting in jobs:
-            seconds = path.backlog.send_away(waiting.job.tenant_id, now, self._jitter())
+            seconds = path.backlog.send_away(waiting.job.stream, waiting.job.tenant_id, now, self._jitter())
             self._spawn(self._overflow(waiting, seconds))
         self._tell_routers(path, now)
 
     def _tell_routers(self, path: Path, now: float) -> None:
-        """Tell them at once, then each second, whose jobs need not come here for now."""
+        """Tell them at once, then each half second, whose jobs need not come here for now."""
         if len(path.backlog) and now - path.told_at >= TELL_EVERY and (lines := path.backlog.lines(now)):
             path.told_at = now
             self._spawn(self._tell(path, lines))

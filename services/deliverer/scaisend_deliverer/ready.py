@@ -46,6 +46,11 @@ class TenantTurns(Generic[T]):
         self._size -= 1
         return item
 
+    @property
+    def longest(self) -> int:
+        """How many items the longest line has."""
+        return max(map(len, self._lines.values()), default=0)
+
     def pop_newest(self) -> T:
         """Return the newest item of the longest line: who has most waiting, waits."""
         tenant_id = max(self._lines, key=lambda each: len(self._lines[each]))
@@ -95,10 +100,11 @@ class ReadyQueue(Generic[T]):
         return self._bulk.pop() if self._turn == 0 else self._transactional.pop()
 
     def trim(self, keep: int) -> list[T]:
-        """Take out the newest until `keep` are left, bulk mail first."""
+        """Take out the newest of the longest line, of either stream, until `keep` are left: who has most waiting, waits."""
         taken: list[T] = []
         while len(self) > keep:
-            taken.append((self._bulk or self._transactional).pop_newest())
+            longest = max(self._bulk, self._transactional, key=lambda turns: turns.longest)
+            taken.append(longest.pop_newest())
         return taken
 
     def take_where(self, wanted: Callable[[T], bool]) -> list[T]:

@@ -28,6 +28,7 @@ class Waiting:
     end: asyncio.Future[End]
     task: asyncio.Task[None] | None = None
     session: Session | None = None
+    began_at: float = 0.0  # loop time
     is_ending: bool = False  # its attempt was made: what follows must be written
 
     def finish(self, end: End) -> None:

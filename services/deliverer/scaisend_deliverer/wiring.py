@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from scaisend_common.messages import Backlog, Control, Flush, Heartbeat, decode_control, decode_jobs, encode
+from scaisend_common.messages import Control, Flush, Heartbeat, Line, Lines, decode_control, decode_jobs, encode
 from scaisend_common.plumbing.amqp import Consumer, ControlListener, ExclusiveQueues, Publisher, Refused, Unavailable, Unroutable
 from scaisend_common.plumbing.blobs import BlobStore
 from scaisend_common.plumbing.dns import Resolver
@@ -134,8 +134,7 @@ class Telling:
         self._group = group
         self._publisher = publisher
 
-    async def tell(self, path: Path, lines: dict[str, float]) -> None:
+    async def tell(self, path: Path, lines: tuple[Line, ...]) -> None:
         """Tell routers whose jobs for a path wait in `later`. What is not heard only costs a round through the deliverer."""
-        backlog = Backlog(self._group, path.source, path.site, path.backlog.best, lines)
         with suppress(Unavailable, Refused, Unroutable):
-            await self._publisher.publish(CONTROL, "", encode(backlog), mandatory=False)
+            await self._publisher.publish(CONTROL, "", encode(Lines(self._group, path.source, path.site, lines)), mandatory=False)

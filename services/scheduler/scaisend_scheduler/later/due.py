@@ -20,7 +20,7 @@ from scaisend_scheduler.later.awaken import awakened
 from scaisend_scheduler.later.row import LaterRow, job_of
 from scaisend_scheduler.later.store import claim_due, forget
 from scaisend_scheduler.packing import pack_jobs
-from scaisend_scheduler.publishing import publish_all
+from scaisend_scheduler.publishing import publish_what_fits
 from scaisend_scheduler.routing import Egress, route_of
 from scaisend_scheduler.sites import Sites
 
@@ -75,7 +75,7 @@ class DueLoop:
         """Lease due rows, publish their jobs, delete the rows when all are confirmed; return how many there were. Raises OUTAGES.
 
         At the confirm the jobs are queued for their paths. A crash before the deletion lets the lease run out: the rows are sent on
-        again, marked as repeats. A crash after it loses nothing.
+        again, marked as repeats. A crash after it loses nothing. Rows whose queue is at its bound wait until their lease runs out.
         """
         rows = await claim_due(self._pool, MOST, LEASE)
         waiting = [(row, job) for row in rows if (job := job_of(row))]
@@ -83,10 +83,15 @@ class DueLoop:
             return len(rows)
         fail_here("scheduler.later.after_claim_before_publish")
         sites = await self._sites.of(job.rcpt.domain for _, job in waiting)
-        await publish_all(self._publisher, [*pack_jobs(self._on_path(row, job, sites[job.rcpt.domain]) for row, job in waiting)])
+        jobs = pack_jobs(self._on_path(row, job, sites[job.rcpt.domain]) for row, job in waiting)
+        full = {(job.delivery_id, job.attempt) for each in await publish_what_fits(self._publisher, list(jobs)) for job in each.jobs}
         fail_here("scheduler.later.after_publish_before_delete")
-        await forget(self._pool, [row.key for row, _ in waiting])
-        self._note([row for row, _ in waiting])
+        gone = [row for row, job in waiting if (job.delivery_id, job.attempt) not in full]
+        if full:
+            log.warning("deliver_queue_full", jobs=len(full))
+        if gone:
+            await forget(self._pool, [row.key for row in gone])
+            self._note(gone)
         return len(rows)
 
     def _on_path(self, row: LaterRow, job: Job, site: str) -> Job:

@@ -20,7 +20,7 @@ from scaisend_scheduler.later import store
 from scaisend_scheduler.later.dropping import end_of_wait
 from scaisend_scheduler.later.row import LaterRow, job_of
 from scaisend_scheduler.packing import pack_events, pack_jobs
-from scaisend_scheduler.publishing import publish_all
+from scaisend_scheduler.publishing import publish_all, publish_what_fits
 from scaisend_scheduler.store import find_barred
 
 log = get_logger()
@@ -28,6 +28,7 @@ EVERY = timedelta(seconds=15)
 RETRY = timedelta(seconds=5)  # after an outage
 OVERLAP = timedelta(seconds=45)  # before the last sweep: the longest transaction that may commit a suppression, and dropping.LATE
 LEASE = timedelta(seconds=30)
+SUSPENDED_PAGES = 50  # of 200 rows a sweep: a tenant with millions that wait does not keep the next suppressions from being found
 SWEPT = Counter("scaisend_later_swept", "Jobs stopped while they waited: dropped, or sent on to where they are", ["fate"])
 
 
@@ -67,9 +68,13 @@ class Sweep:
         async for recipients in store.suppressed_since(self._pool, since):
             async for found in self._waiting_for(recipients):
                 yield found
+        pages = 0
         for tenant_id in await store.suspended_tenants_waiting(self._pool):
             async for rows in store.waiting_of(self._pool, tenant_id):
                 yield rows, Barred(frozenset([tenant_id]), {})
+                pages += 1
+                if pages == SUSPENDED_PAGES:
+                    return
 
     async def _waiting_for(self, recipients: Collection[tuple[str, str]]) -> AsyncIterator[tuple[list[LaterRow], Barred]]:
         barred = await find_barred(self._pool, recipients)
@@ -89,13 +94,18 @@ class Sweep:
         events = [end for key in leased if isinstance(end := ends[key], DroppedEvent)]
         jobs = [end for key in leased if isinstance(end := ends[key], Job)]
         fail_here("scheduler.later.after_lease_before_dropped")
-        await publish_all(self._publisher, [*pack_events(events, self._topology), *pack_jobs(jobs)])
+        await publish_all(self._publisher, list(pack_events(events, self._topology)))
+        full = {
+            (job.delivery_id, job.attempt) for each in await publish_what_fits(self._publisher, list(pack_jobs(jobs))) for job in each.jobs
+        }
+        leased = [key for key in leased if (key.delivery_id, key.attempt) not in full]
         fail_here("scheduler.later.after_dropped_before_delete")
-        await store.forget(self._pool, leased)
-        SWEPT.labels("dropped").inc(len(events))
-        SWEPT.labels("sent_on").inc(len(jobs))
         if leased:
-            log.info("stopped_jobs_swept", dropped=len(events), sent_on=len(jobs), first=leased[0].delivery_id)
+            await store.forget(self._pool, leased)
+        SWEPT.labels("dropped").inc(len(events))
+        SWEPT.labels("sent_on").inc(len(jobs) - len(full))
+        if leased:
+            log.info("stopped_jobs_swept", dropped=len(events), sent_on=len(jobs) - len(full), first=leased[0].delivery_id)
         return len(ends), len(leased)
 
     def _end(self, row: LaterRow, barred: Barred) -> DroppedEvent | Job | None:

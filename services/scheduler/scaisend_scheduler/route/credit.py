@@ -1,6 +1,6 @@
 """Credit: a tenant that has more on a path than the path can do has none there, and its further jobs wait in `later`. Pure.
 
-Deliverers say on `control` whose lines are how long (Backlog). Without this a tenant's backlog would stand in the shard's queue, first
+Deliverers say on `control` whose lines are how long (Lines). Without this a tenant's backlog would stand in the shard's queue, first
 come first served, before everybody else's mail.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaisend_common.mail.drain import SOONEST_BACK, Drain
-from scaisend_common.messages import Backlog
+from scaisend_common.messages import Job, Lines, Stream
 
 HOLDS = 3.0  # seconds for which what a deliverer said holds: it says so each second
 
 
 @dataclass(slots=True)
-class _Line:
+class _Known:
     drain: Drain
     until: float
 
@@ -24,22 +24,21 @@ class Credit:
     """Instants in unix seconds."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[str, str, str], _Line] = {}
+        self._known: dict[tuple[str, Stream, str, str], _Known] = {}
 
-    def hear(self, backlog: Backlog, now: float) -> None:
+    def hear(self, lines: Lines, now: float) -> None:
         """Note what a deliverer says of a path."""
-        self._lines = {key: line for key, line in self._lines.items() if line.until > now}
-        for tenant_id, seconds in backlog.lines.items():
-            key = tenant_id, backlog.source, backlog.site
-            line = self._lines.get(key)
-            busy_until = now + SOONEST_BACK + seconds
-            drain = Drain(backlog.rate / len(backlog.lines), max(busy_until, line.drain.busy_until if line else 0.0))
-            self._lines[key] = _Line(drain, now + HOLDS)
+        self._known = {key: known for key, known in self._known.items() if known.until > now}
+        for line in lines.lines:
+            key = line.tenant_id, line.stream, lines.source, lines.site
+            known = self._known.get(key)
+            busy_until = max(now + SOONEST_BACK + line.seconds, known.drain.busy_until if known else 0.0)
+            self._known[key] = _Known(Drain(line.rate, busy_until), now + HOLDS)
 
-    def due_at(self, tenant_id: str, source: str, site: str, now: float, jitter: float) -> float | None:
-        """Return until when a job for a path is to wait, or None where the tenant has credit; `jitter` in [0, 1)."""
-        line = self._lines.get((tenant_id, source, site)) if self._lines else None
-        if line is None or line.until <= now:
+    def due_at(self, job: Job, now: float, jitter: float) -> float | None:
+        """Return until when a job is to wait, or None where its tenant has credit on its path; `jitter` in [0, 1)."""
+        known = self._known.get((job.tenant_id, job.stream, job.source, job.site)) if self._known else None
+        if known is None or known.until <= now:
             return None
-        seconds, line.drain = line.drain.send_away(now, jitter)
+        seconds, known.drain = known.drain.send_away(now, jitter)
         return now + seconds

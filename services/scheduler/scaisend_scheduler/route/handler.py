@@ -12,7 +12,7 @@ from structlog import get_logger
 
 from scaisend_common.mail.address import suppression_key
 from scaisend_common.mail.ids import made_at
-from scaisend_common.messages import Backlog, Control, Job, LaterItem, Personalizations, Submission, WhyLater, decode_personalizations
+from scaisend_common.messages import Control, Job, LaterItem, Lines, Personalizations, Submission, WhyLater, decode_personalizations
 from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Refused, Settlement
 from scaisend_common.plumbing.blobs import BlobMissing, BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
@@ -27,7 +27,7 @@ from scaisend_scheduler.sites import Sites
 from scaisend_scheduler.store import find_barred
 
 log = get_logger()
-FULL_SECONDS = 60.0  # for which jobs wait whose queue is at its bound
+FULL_SECONDS = 60.0  # for which jobs wait at least whose queue is at its bound
 LOAD = 100  # deliveries that are looked up, planned and published at once: some ms of the loop, while a submission may have a thousand
 ROUTED = Counter("scaisend_routed_deliveries", "Deliveries routed, by what became of them", ["fate"])
 WAITED = Histogram(
@@ -60,7 +60,7 @@ class Router:
 
     async def hear(self, message: Control) -> None:
         """Note what is said on `control` of paths that have more than they can do."""
-        if isinstance(message, Backlog):
+        if isinstance(message, Lines):
             self._credit.hear(message, self._now())
 
     async def handle(self, batch: Sequence[Incoming[Submission]]) -> list[Settlement]:
@@ -88,14 +88,14 @@ class Router:
         self._note(load, plan)
 
     def _due_at(self, job: Job) -> float | None:
-        return self._credit.due_at(job.tenant_id, job.source, job.site, self._now(), self._jitter())
+        return self._credit.due_at(job, self._now(), self._jitter())
 
     async def _let_wait(self, refused: Sequence[Outgoing]) -> None:
         """Send jobs whose queue is at its bound to the waiting room, so that one full shard holds up nobody else. Raises Refused."""
         if not all(each.jobs for each in refused):
             raise Refused("the waiting room or the events' queues are at their bound")
-        due_at = self._now() + FULL_SECONDS
-        waiting = [LaterItem(due_at, WhyLater.OVERFLOW, job) for each in refused for job in each.jobs]
+        now = self._now()
+        waiting = [LaterItem(now + FULL_SECONDS * (1 + self._jitter()), WhyLater.OVERFLOW, job) for each in refused for job in each.jobs]
         log.warning("deliver_queue_full", jobs=len(waiting), first=waiting[0].job.delivery_id)
         ROUTED.labels("overflow").inc(len(waiting))
         await publish_all(self._publisher, list(pack_items(waiting)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from scaisend_common.mail.events import DroppedEvent, Event, ProcessedEvent
 from scaisend_common.mail.ids import event_id, message_id
 from scaisend_common.messages import Job, LaterItem, WhyLater
@@ -34,7 +36,8 @@ def plan_of(
     *,
     due_at: DueAt = lambda _job: None,
 ) -> Plan:
-    """Return the plan; `sites` by recipient domain, `now` in unix seconds, `due_at`: until when a job waits for want of credit.
+    """Return the plan; `sites` by recipient domain, `now` in unix seconds, `due_at`: until when a job waits for want of credit; should this
+    be done twice, the other copy may be long forgotten by then, so it comes back as a repeat.
 
     Nothing goes out before its send_at.
     """
@@ -48,7 +51,7 @@ def plan_of(
         if send_at > now:
             plan.waiting.append(LaterItem(float(send_at), WhyLater.SEND_AT, job))
         elif (later := due_at(job)) is not None:
-            plan.waiting.append(LaterItem(later, WhyLater.OVERFLOW, job))
+            plan.waiting.append(LaterItem(later, WhyLater.OVERFLOW, replace(job, repeat=True)))
         else:
             plan.jobs.append(job)
         plan.events.append(processed(delivery))
