@@ -43,16 +43,14 @@ def test_a_site_that_stalls_for_seconds_gets_its_jobs_back_at_the_rate_that_it_h
     assert max(backlog.send_away(BULK, "ann", 0.0, 0.5) for _ in range(100)) < SOONEST_BACK + 15
 
 
-def test_a_site_that_never_did_anything_is_left_alone_about_as_long_as_it_has_been_silent() -> None:
+def test_a_site_that_never_did_anything_gets_a_few_jobs_back_soon_and_masses_later() -> None:
     backlog = Backlog()
-    seen = []
-    for _ in range(1000):
+    for _ in range(10):
         backlog.after_second(0, is_busy=True)
-        seen.append(backlog.send_away(BULK, "ann", 0.0, 0.5))
-    assert seen == sorted(seen)
-    assert seen[0] == SOONEST_BACK * 1.5
-    assert LONGEST_AWAY / 2 < seen[-1] <= LONGEST_AWAY
-    assert backlog.lines(0.0) == ()
+    backs = [backlog.send_away(BULK, "ann", 0.0, 0.5) for _ in range(100_000)]
+    assert max(backs[:200]) < SOONEST_BACK + 30
+    assert sum(away < 300 for away in backs) < 5000
+    assert max(backs) <= LONGEST_AWAY
 
 
 @given(

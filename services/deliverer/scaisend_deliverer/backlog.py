@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scaisend_common.mail.drain import LONGEST_AWAY, SOONEST_BACK, Drain
+from scaisend_common.mail.drain import Drain
 from scaisend_common.messages import Line, Stream
 
 FIRST_RATE = 1000.0  # jobs a second that a path is taken for until it has shown what it does, within two or three seconds
 SMOOTHING = 0.8  # of the last second in the rate
+UNKNOWN_RATE = 10.0  # of a path that has not ended an attempt yet: a few jobs come back soon, masses later
 FADING = 0.97  # of the best second in each that follows: half a minute of silence more than halves what is expected of a path
 READY_SECONDS = 20.0  # of work that a path keeps ready: more would fill the prefetch that its neighbours in the shard share with it
 LEAST_READY = 20
@@ -25,7 +26,6 @@ class Backlog:
     def __init__(self) -> None:
         self.rate = FIRST_RATE
         self.best = 0.0
-        self._silent_seconds = 0
         self._drains: dict[tuple[Stream, str], Drain] = {}
 
     @property
@@ -39,18 +39,13 @@ class Backlog:
             self.rate += SMOOTHING * (ended - self.rate)
         if is_busy or ended:
             self.best = max(float(ended), self.best * FADING)
-            self._silent_seconds = 0 if ended else self._silent_seconds + 1
 
     def send_away(self, stream: Stream, tenant_id: str, now: float, jitter: float) -> float:
-        """Return for how many seconds one more job is sent away; `jitter` in [0, 1).
-
-        A path that has never done anything makes no promise: its jobs come back after about as long as it has been silent.
-        """
-        if not self.best:
-            return min(LONGEST_AWAY, max(SOONEST_BACK, self._silent_seconds) * (1 + jitter))
+        """Return for how many seconds one more job is sent away; `jitter` in [0, 1)."""
         key = stream, tenant_id
         drain = self._drains.setdefault(key, Drain(0.0))
-        seconds, self._drains[key] = replace(drain, rate=self.best / len(self._drains)).send_away(now, jitter)
+        share = (self.best or UNKNOWN_RATE) / len(self._drains)
+        seconds, self._drains[key] = replace(drain, rate=share).send_away(now, jitter)
         return seconds
 
     def lines(self, now: float) -> tuple[Line, ...]:
