@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.e2e.bounces import bounce
 from tests.e2e.conftest import FallingTown, Town
 from tests.e2e.fleet import call, eventually
 
@@ -74,6 +75,22 @@ async def test_while_the_broker_is_dead_mail_is_refused_and_afterwards_everythin
     for to in [*before, after]:
         await town.arrived(to, within=40)
     assert all(len(town.inbox(to)) == 1 for to in before)
+
+
+async def test_while_the_broker_is_dead_bounces_are_put_off_and_afterwards_taken(falling: FallingTown) -> None:
+    town, to = falling.town, address()
+    status, headers = post(town, to)
+    assert status == 202
+    [mail] = await town.arrived(to, within=40)
+    await town.settled(headers["x-message-id"], "delivered")
+    await asyncio.to_thread(falling.ruins.kill, "rabbitmq")
+    try:
+        assert (await asyncio.to_thread(bounce, town, mail)).startswith("451 ")
+    finally:
+        await asyncio.to_thread(falling.ruins.restart, "rabbitmq")
+    await takes(town)
+    await eventually(lambda: bounce(town, mail) == "", within=30, why="the bounce is taken")
+    await town.settled(headers["x-message-id"], "bounced")
 
 
 async def test_while_the_broker_answers_nothing_mail_is_refused(falling: FallingTown) -> None:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from tests.conftest import Shared
+from tests.e2e.bounces import bounce
 from tests.e2e.conftest import Town, town
-
-from sandbox.mail import Mail
-from sandbox.reporter import report_of, submit
-from sandbox.scripts import Aftermath
-from sandbox.zones import mx_hosts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("stops"), pytest.mark.timeout(300)]
 WITHIN = 45.0  # of the 60 s that are promised
@@ -41,7 +35,7 @@ async def test_a_bounce_drops_a_retry_and_a_scheduled_mail_that_wait_for_its_add
         await slow.settled(message_id, "processed")
     await slow.settled(slow.send(to), "delivered")
     [mail] = await slow.arrived(to)
-    await asyncio.to_thread(bounce, slow, mail)
+    assert await asyncio.to_thread(bounce, slow, mail) == ""
     for message_id, attempts in ((retry, 1), (scheduled, 0)):
         delivery = await slow.settled(message_id, "dropped", within=WITHIN)
         assert "Bounced Address" in str(delivery["events"])
@@ -62,22 +56,3 @@ async def test_suspending_a_tenant_drops_what_waits_of_it_and_nothing_of_others(
         delivery = await them.settled(message_id, "dropped", within=WITHIN)
         assert "Account Suspended" in str(delivery["events"])
     assert slow.timeline(others)["deliveries"][0]["status"] == "deferred"
-
-
-def bounce(here: Town, mail: dict[str, Any]) -> None:
-    """Report, as its MX would, that a mail which it took could not be delivered after all."""
-    envelope = mail["envelope"]
-    taken = Mail(
-        mail["received_at"],
-        mx_hosts(1)[0],
-        envelope["session"],
-        envelope["peer"],
-        envelope["helo"],
-        mail["tls"],
-        envelope["from"],
-        tuple(envelope["to"]),
-        here.raw(mail),
-    )
-    report = report_of(taken, envelope["to"][0], Aftermath.BOUNCE, datetime.now(UTC))
-    assert report is not None
-    assert submit(report, f"127.0.0.1:{here.fleet.inbound_port}") == ""

@@ -41,8 +41,8 @@ class OwnBroker:
         process.stop(self.place, "rabbitmq")
 
     def ctl(self, *words: str) -> None:
-        installed = [Path("/"), packages.cache() / "rabbitmq/tree"]
-        found = next(path for root in installed for path in root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmqctl"))
+        pattern = "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmqctl"
+        found = next(Path("/").glob(pattern), None) or next(packages.rabbitmq_tree(lambda _: None).glob(pattern))
         subprocess.run([found, *words], env=servers.rabbitmq_env(self.place), check=True, capture_output=True)
 
 
