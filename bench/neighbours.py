@@ -38,7 +38,7 @@ def part_tenant(bench: Bench) -> None:
     """tenant_p99_quiet_ms, _busy_ms: one mail a second, alone, then beside a tenant's bulk and another's single mails on the same path."""
     each, alone = (5000, 20) if bench.quick else (100_000, 60)
     with sinks_and_house(bench) as (made, receivers), ExitStack() as stack:
-        # Their keys are as keys are made: a thousand recipients a request are bulk, single mails beyond 200/s and a burst of 2,000 too.
+        # Their keys are as keys are made: a thousand recipients a request are bulk, single mails beyond 200/s and a burst of 400 too.
         crowd, single = beside(made, "crowd"), beside(made, "single")
         watched = Watched(bench, made, receivers, rate=1)
         watched.quiet(alone)

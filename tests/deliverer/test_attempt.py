@@ -24,6 +24,7 @@ from scaisend_deliverer.ledger import EPOCH, Ledger, claim_key
 from scaisend_deliverer.mx import Destination
 from scaisend_deliverer.outcome import Dropped
 from scaisend_deliverer.permit import Permit
+from scaisend_deliverer.senders import CannotSign
 from scaisend_deliverer.session import Recalled, Result, Session, Stale
 from scaisend_deliverer.throttle import Pace
 from scaisend_deliverer.waiting import Waiting
@@ -138,3 +139,15 @@ async def test_a_job_without_room_waits_where_nothing_stops_it_and_without_a_led
     assert (await attempts_of(redis).overflow(taken_in(a_job(76)), 60.0)).what == WhyLater.OVERFLOW
     async with connect(f"redis://127.0.0.1:{free_port()}") as nobody:
         assert (await attempts_of(nobody).overflow(taken_in(a_job(76)), 60.0)).what == WhyLater.OVERFLOW
+
+
+async def test_a_repeat_in_doubt_without_room_waits_where_nobody_can_say_who_signs_it(redis: Redis) -> None:
+    async def nobody(*_: object) -> Any:
+        raise CannotSign("no key")
+
+    job = a_job(77)
+    await redis.mset({EPOCH: "0", claim_key(job): "gone"})
+    fate = await attempts_of(redis, senders=SimpleNamespace(of=nobody)).overflow(taken_in(job, repeat=True), 60.0)
+    assert fate.what == WhyLater.OVERFLOW
+    assert fate.letter.later is not None
+    assert fate.letter.later.job.repeat

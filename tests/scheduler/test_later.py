@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -12,10 +12,12 @@ from tests.scheduler.broker import TOPOLOGY, jobs_in, publishing
 from tests.scheduler.database import rows
 from tests.scheduler.making import OTHER, a_job
 
-from scaisend_common.messages import Job, LaterBatch, LaterItem, WhyLater
+from scaisend_common.messages import Job, LaterBatch, LaterItem, Stream, WhyLater
 from scaisend_common.plumbing.amqp import Ack, Incoming, Publisher, Unavailable
+from scaisend_common.plumbing.amqp.declare import declare
 from scaisend_common.plumbing.dns import Resolver
 from scaisend_common.plumbing.postgres import Pool, open_pool
+from scaisend_common.topology import EXCHANGES, deliver_queue
 from scaisend_scheduler.later.due import DueLoop
 from scaisend_scheduler.later.store import claim_due
 from scaisend_scheduler.later.waiting import WaitingRoom
@@ -144,3 +146,25 @@ async def test_a_claim_is_oldest_first(later: Later) -> None:
     await later.take(*(item(-n, job=a_job(attempt=n)) for n in (1, 5, 3)))
     claimed = await claim_due(later.pool, 1, timedelta(seconds=60))
     assert [row.key.attempt for row in claimed] == [5]
+
+
+async def test_due_rows_of_a_full_shard_stay_and_hold_up_no_other(
+    fresh_vhost: Callable[[], str], service_dsn: Callable[[str], str], postgres_dsn: str
+) -> None:
+    amqp_url = fresh_vhost()
+    full = deliver_queue("default", TOPOLOGY.shard("second", "plain.test"), Stream.TRANSACTIONAL)
+    bounded = [replace(queue, max_bytes=1) if queue.name == full else queue for queue in TOPOLOGY.queues()]
+    await declare(amqp_url, EXCHANGES, bounded, settle=timedelta(seconds=1))
+    async with publishing(amqp_url) as publisher, opened(service_dsn("scheduler"), publisher) as later:
+        async with asyncio.timeout(20):
+            while not await count(postgres_dsn):  # a bound is a little late: the broker takes some first
+                await later.take(item(-1))
+                await later.due.send_due()
+        await rows(postgres_dsn, "DELETE FROM later")
+        stays, goes = item(-1), item(-1, job=a_job("bob@two-mx.test", attempt=2, source="second", site="two-mx.test"))
+        await later.take(stays, goes)
+        assert await later.due.send_due() == 2
+        assert "bob@two-mx.test" in [str(job.rcpt) for job in await jobs_in(amqp_url)]
+    [row] = await rows(postgres_dsn, "SELECT delivery_id, lease_until FROM later")
+    assert row["delivery_id"] == stays.job.delivery_id
+    assert row["lease_until"] is not None

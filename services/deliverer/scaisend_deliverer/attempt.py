@@ -24,7 +24,7 @@ from scaisend_deliverer.mx import Destination, Mx
 from scaisend_deliverer.outcome import Dropped, Ending, conclude
 from scaisend_deliverer.paths import Path
 from scaisend_deliverer.permit import Go, Permit, Stopped, Taken, Unsure
-from scaisend_deliverer.senders import Sender, Senders
+from scaisend_deliverer.senders import CannotSign, Sender, Senders
 from scaisend_deliverer.session import Halted, Recalled, Result, Session, Stale
 from scaisend_deliverer.waiting import Waiting
 from scaisend_deliverer.writing import Writer
@@ -103,13 +103,10 @@ class Attempts:
         A repeat is not concluded before the ledger was asked what became of it. What goes away for long comes back as one: the copy in the
         broker may be delivered meanwhile, should this process die before it is acked, and be forgotten.
         """
-        try:
-            earlier = await self.earlier(waiting)
-        except (RedisAway, DatabaseAway):
-            earlier = None
-        else:
-            earlier = earlier or self._expired(waiting.job) or await self._stopped(waiting.job)
-        return earlier or waits(waiting.job, WhyLater.OVERFLOW, self._now() + seconds, repeat=True)
+        ending = None
+        with suppress(RedisAway, DatabaseAway, CannotSign):  # who cannot be asked now is asked when it comes back
+            ending = await self.earlier(waiting) or self._expired(waiting.job) or await self._stopped(waiting.job)
+        return ending or waits(waiting.job, WhyLater.OVERFLOW, self._now() + seconds, repeat=True)
 
     async def _transact(
         self, path: Path, waiting: Waiting, destination: Destination, content: Content, sender: Sender
