@@ -1,7 +1,7 @@
 """Content transfer encodings (RFC 2045 6): how the octets of a part travel, so that nothing on the way needs to change them.
 
 All that is chosen here is 7-bit, whatever a server offers: a relay that re-encodes a signed mail breaks its signature (RFC 6376 5.3).
-Lines end with CRLF, are 78 octets long at most, and none ends with a blank, so bodies come out nearly canonical.
+Lines end with CRLF, are 900 octets long at most, and none ends with a blank, so bodies come out nearly canonical.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ EIGHT_BIT = b"8bit"
 QUOTED_PRINTABLE = b"quoted-printable"
 BASE64 = b"base64"
 
-_MAX_PLAIN_LINE = 78  # RFC 5322 2.1.1: should
-_MAX_LINE = 998  # must
+_MAX_PLAIN_LINE = 900  # below the 990 octets at which sendmail cuts lines, and with them signatures
+_MAX_LINE = 998  # RFC 5322 2.1.1
 _BASE64_LINE = 76
 _BASE64_BLOCK = 57 * 1024  # octets encoded at a time, whole lines: blocks that fit the processor's cache
 _PLAIN = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
@@ -56,7 +56,7 @@ def _base64_block(raw: bytes) -> bytes:
 
 
 def _is_plain(raw: bytes) -> bool:
-    """Whether a text of LF lines needs no encoding: short lines of printable ASCII, no blank at a line's end, no mbox `From `."""
+    """Whether a text of LF lines needs no encoding: printable ASCII in lines that travel, no blank at a line's end, no mbox `From `."""
     return not (
         max(map(len, raw.split(b"\n"))) > _MAX_PLAIN_LINE
         or raw.translate(None, _PLAIN)
