@@ -10,10 +10,11 @@ from tests.peers.smtp_dialogue import SmtpPeer
 from scaisend_deliverer.envelope import Envelope
 from scaisend_deliverer.opening import NotOpened, open_session, opportunistic_tls
 from scaisend_deliverer.permit import Go, Permit
-from scaisend_deliverer.session import Result, Session
+from scaisend_deliverer.session import Session
 from scaisend_deliverer.source import Source
 from scaisend_deliverer.target import Target
 from scaisend_deliverer.timers import Timers
+from scaisend_deliverer.transaction import Result, Transaction
 
 SOURCE = Source("default", "", "out.scaisend.test")
 TIMERS = Timers(connect=2, banner=2, ehlo=2, tls=2, mail=2, rcpt=2, data=2, block=2, dot=2, leave=0.3, until_dot=10)
@@ -50,11 +51,17 @@ async def opened(peer: SmtpPeer, timers: Timers = TIMERS, *, tls: bool = True) -
 
 
 async def hand_over(
-    session: Session,
+    over: Session | Transaction,
     *,
     envelope: Envelope = ENVELOPE,
     wire: bytes = WIRE,
     permit: Callable[[], Awaitable[Permit]] = granted,
     seconds: float = 10,
 ) -> Result:
-    return await session.transact(envelope, wire, permit, asyncio.get_running_loop().time() + seconds)
+    """Hand a mail over in a transaction that has begun, or in a new one that is ended afterwards."""
+    transaction = over.begin() if isinstance(over, Session) else over
+    try:
+        return await transaction.hand_over(envelope, wire, permit, asyncio.get_running_loop().time() + seconds)
+    finally:
+        if isinstance(over, Session):
+            over.end(transaction)

@@ -25,8 +25,8 @@ from scaisend_deliverer.mx import Destination
 from scaisend_deliverer.outcome import Dropped
 from scaisend_deliverer.permit import Permit
 from scaisend_deliverer.senders import CannotSign
-from scaisend_deliverer.session import Recalled, Result, Session, Stale
 from scaisend_deliverer.throttle import Pace
+from scaisend_deliverer.transaction import Recalled, Result, Stale, Transaction
 from scaisend_deliverer.waiting import Waiting
 
 
@@ -37,20 +37,21 @@ async def redis(ledger_url: str) -> AsyncIterator[Redis]:
         yield client
 
 
-class Ending(Session):
-    """A session whose transaction ends so; `asks`: after it asked for its permit."""
+class Ending(Transaction):
+    """A transaction that ends so; `asks`: after it asked for its permit."""
+
+    extensions: Any = None
 
     def __init__(self, result: Result, *, asks: bool = False) -> None:
-        self.offer: Any = SimpleNamespace(extensions=None)
         self._result = result
         self._asks = asks
 
-    async def transact(self, envelope: object, wire: bytes, permit: Callable[[], Awaitable[Permit]], deadline: float) -> Result:  # noqa: ARG002 - Session's
+    async def hand_over(self, envelope: object, wire: bytes, permit: Callable[[], Awaitable[Permit]], deadline: float) -> Result:  # noqa: ARG002 - Transaction's
         if self._asks:
             await permit()
         return self._result
 
-    def hop(self, ms: int) -> Any:  # noqa: ARG002 - Session's
+    def hop(self, ms: int) -> Any:  # noqa: ARG002 - Transaction's
         return None
 
 
@@ -75,14 +76,14 @@ def taken_in(job: Job, *, repeat: bool = False) -> Waiting:
     return Waiting(job, "q", repeat=repeat, since=loop.time(), end=loop.create_future())
 
 
-async def attempt(redis: Redis, job: Job, *lent: Session | LeftAlone) -> Any:
+async def attempt(redis: Redis, job: Job, *lent: Transaction | LeftAlone) -> Any:
     """Make one attempt over what is lent, in turn."""
-    sessions = list(lent)
+    transactions = list(lent)
 
     async def answer(value: object, *_: object) -> Any:
         return value
 
-    connections = SimpleNamespace(borrow=lambda *_: answer(sessions.pop(0)), give_back=lambda *_, **__: None, open=0)
+    connections = SimpleNamespace(begin=lambda *_: answer(transactions.pop(0)), end=lambda *_, **__: None, open=0)
     path: Any = SimpleNamespace(connections=connections, pace=Pace(20), most=lambda: 20)
     mail = SimpleNamespace(envelope=None, wire=b"")
     parts: dict[str, Any] = {

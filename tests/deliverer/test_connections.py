@@ -13,8 +13,8 @@ from scaisend_common.mail.verdict import Delivered
 from scaisend_deliverer.connections import Connections, Egress, LeftAlone, Unreached
 from scaisend_deliverer.hosts import Hosts
 from scaisend_deliverer.opening import opportunistic_tls
-from scaisend_deliverer.session import Session
 from scaisend_deliverer.target import Target
+from scaisend_deliverer.transaction import Transaction
 
 LETTER = (MAIL, RCPT, DATA, (CONTENT, "250 OK"))
 A, B, DEAD = Target(10, "a.x.test", "127.25.200.1"), Target(20, "b.x.test", "127.25.200.2"), Target(10, "dead.x.test", "127.25.200.3")
@@ -25,10 +25,10 @@ def connections(port: int, mails: int = 100) -> Connections:
     return Connections(Egress(SOURCE, port, TIMERS, opportunistic_tls(), mails), Hosts())
 
 
-async def borrowed(path: Connections, targets: list[Target], most: int = 10) -> Session:
-    session = await path.borrow(targets, most, asyncio.get_running_loop().time() + 10)
-    assert isinstance(session, Session), session
-    return session
+async def begun(path: Connections, targets: list[Target], most: int = 10) -> Transaction:
+    transaction = await path.begin(targets, most, asyncio.get_running_loop().time() + 10)
+    assert isinstance(transaction, Transaction), transaction
+    return transaction
 
 
 @pytest.fixture
@@ -39,39 +39,39 @@ async def a() -> AsyncIterator[SmtpPeer]:
 
 async def test_a_warm_connection_is_used_again(a: SmtpPeer) -> None:
     path = connections(a.port)
-    first = await borrowed(path, [A])
+    first = await begun(path, [A])
     assert isinstance(await hand_over(first), Delivered)
-    path.give_back(first, keep=True)
+    path.end(first, keep=True)
     assert (path.open, path.idle) == (1, 1)
-    assert await borrowed(path, [A]) is first
+    assert (await begun(path, [A])).session is first.session
     assert len(a.sessions) == 1
 
 
 async def test_one_that_served_its_share_is_closed(a: SmtpPeer) -> None:
     path = connections(a.port, mails=1)
-    first = await borrowed(path, [A])
+    first = await begun(path, [A])
     assert isinstance(await hand_over(first), Delivered)
-    path.give_back(first, keep=True)
+    path.end(first, keep=True)
     assert path.idle == 0
-    assert await borrowed(path, [A]) is not first
+    assert (await begun(path, [A])).session is not first.session
 
 
 async def test_one_that_the_server_closed_is_not_lent() -> None:
     async with SmtpPeer([GREETING, EHLO, *LETTER[:3], (CONTENT, "250 OK", "421 Bye", Close())], host=A.address) as peer:
         path = connections(peer.port)
-        first = await borrowed(path, [A])
+        first = await begun(path, [A])
         assert isinstance(await hand_over(first), Delivered)
-        path.give_back(first, keep=True)
+        path.end(first, keep=True)
         await peer.done()
         await asyncio.sleep(0.05)
-        assert await borrowed(path, [A]) is not first
+        assert (await begun(path, [A])).session is not first.session
 
 
 async def test_an_idle_one_makes_room_before_another_is_opened(a: SmtpPeer) -> None:
     async with SmtpPeer(PEACEFUL, host=B.address, port=a.port) as b:
         path = connections(a.port)
-        path.give_back(await borrowed(path, [A]), keep=True)
-        await borrowed(path, [B], most=1)
+        path.end(await begun(path, [A]), keep=True)
+        await begun(path, [B], most=1)
         assert path.open == 1
         assert a.sessions[0].is_over.is_set()  # it was gone before
         assert len(b.sessions) == 1
@@ -80,17 +80,17 @@ async def test_an_idle_one_makes_room_before_another_is_opened(a: SmtpPeer) -> N
 async def test_the_first_host_being_dead_the_second_takes_the_mail_and_the_first_is_left_alone(a: SmtpPeer) -> None:
     async with SmtpPeer(PEACEFUL, host=B.address, port=a.port):
         path = connections(a.port)
-        assert (await borrowed(path, [DEAD, B])).target == B
-        assert (await borrowed(path, [DEAD, A])).target == A
+        assert (await begun(path, [DEAD, B])).session.target == B
+        assert (await begun(path, [DEAD, A])).session.target == A
 
 
 async def test_a_path_whose_hosts_are_all_dead_is_tried_once(a: SmtpPeer) -> None:
     path = connections(a.port)
     deadline = asyncio.get_running_loop().time() + 10
-    unreached = await path.borrow([DEAD], 10, deadline)
+    unreached = await path.begin([DEAD], 10, deadline)
     assert isinstance(unreached, Unreached)
     assert unreached.hop.mx_host == DEAD.host
-    left = await path.borrow([DEAD], 10, deadline)
+    left = await path.begin([DEAD], 10, deadline)
     assert isinstance(left, LeftAlone)
     assert 5 < left.seconds < 30
     assert path.open == 0
@@ -105,7 +105,7 @@ async def test_after_two_servers_that_would_not_no_third_is_asked() -> None:
         SmtpPeer(PEACEFUL, host=others[2].address, port=one.port) as three,
     ):
         path = connections(one.port)
-        assert isinstance(await path.borrow(others, 10, asyncio.get_running_loop().time() + 10), Unreached)
+        assert isinstance(await path.begin(others, 10, asyncio.get_running_loop().time() + 10), Unreached)
         assert [len(peer.sessions) for peer in (one, two, three)] == [1, 1, 0]
 
 
@@ -115,7 +115,7 @@ async def test_where_tls_fails_mail_goes_in_clear_on_a_new_connection_and_stays_
     clear = [GREETING, offering, *LETTER, QUIT]
     async with SmtpPeer(broken, clear, clear, host=A.address) as peer:
         path = connections(peer.port)
-        first, second = await borrowed(path, [A]), await borrowed(path, [A])
+        first, second = await begun(path, [A]), await begun(path, [A])
         assert not first.hop(1).tls
         assert isinstance(await hand_over(first), Delivered)
         assert isinstance(await hand_over(second), Delivered)
@@ -124,8 +124,8 @@ async def test_where_tls_fails_mail_goes_in_clear_on_a_new_connection_and_stays_
 
 async def test_idle_ones_are_closed_after_a_while_with_a_quit(a: SmtpPeer) -> None:
     path = connections(a.port)
-    session = await borrowed(path, [A])
-    path.give_back(session, keep=True)
+    last = await begun(path, [A])
+    path.end(last, keep=True)
     path.close_idle(asyncio.get_running_loop().time() - 30)
     assert path.idle == 1
     await path.closed()

@@ -12,7 +12,7 @@ from scaisend_common.mail.reply import Reply
 from scaisend_common.mail.verdict import Bounced, Deferred, Delivered, Unknown
 from scaisend_deliverer.envelope import Envelope
 from scaisend_deliverer.permit import Go, Permit, Stopped
-from scaisend_deliverer.session import Halted, Recalled, Stale
+from scaisend_deliverer.transaction import Halted, Recalled, Stale
 
 TAKEN = (CONTENT, "250 2.0.0 queued as 4711")
 LETTER = (MAIL, RCPT, DATA, TAKEN)
@@ -259,18 +259,20 @@ async def test_what_the_permit_raises_ends_the_session() -> None:
 async def test_a_recalled_transaction_was_not_made() -> None:
     async with SmtpPeer([GREETING, EHLO, MAIL, RCPT, ("DATA", Delay(5))]) as peer:
         session = await opened(peer)
-        running = asyncio.create_task(hand_over(session))
+        transaction = session.begin()
+        running = asyncio.create_task(hand_over(transaction))
         await asyncio.sleep(0.2)
-        session.recall()
+        transaction.recall()
         assert await running == Recalled()
 
 
 async def test_after_the_dot_there_is_no_recall() -> None:
     async with SmtpPeer([GREETING, EHLO, MAIL, RCPT, DATA, (CONTENT, Delay(0.5), "250 OK")]) as peer:
         session = await opened(peer)
-        running = asyncio.create_task(hand_over(session))
+        transaction = session.begin()
+        running = asyncio.create_task(hand_over(transaction))
         await asyncio.sleep(0.2)
-        session.recall()
+        transaction.recall()
         assert isinstance(await running, Delivered)
 
 

@@ -25,7 +25,7 @@ from scaisend_deliverer.outcome import Dropped, Ending, conclude
 from scaisend_deliverer.paths import Path
 from scaisend_deliverer.permit import Go, Permit, Stopped, Taken, Unsure
 from scaisend_deliverer.senders import CannotSign, Sender, Senders
-from scaisend_deliverer.session import Halted, Recalled, Result, Session, Stale
+from scaisend_deliverer.transaction import Halted, Recalled, Result, Stale, Transaction
 from scaisend_deliverer.waiting import Waiting
 from scaisend_deliverer.writing import Writer
 
@@ -94,7 +94,7 @@ class Attempts:
             return rerouted(job, destination.site, self._topology)
         async with self._writer.room(job):
             result = await self._transact(path, waiting, destination, content, sender)
-        hop = waiting.session.hop(round(1000 * (self._loop.time() - began))) if waiting.session is not None else Hop()
+        hop = waiting.transaction.hop(round(1000 * (self._loop.time() - began))) if waiting.transaction is not None else Hop()
         return await self._fate_of(job, sender, result, hop)
 
     async def overflow(self, waiting: Waiting, seconds: float) -> Fate:
@@ -114,24 +114,24 @@ class Attempts:
         """Hand the mail over in a warm session or a new one; a warm one that turns out to be over costs no attempt."""
         claimed, deadline = None, self._loop.time() + self._seconds
         while True:
-            session = await path.connections.borrow(destination.targets, path.most(), deadline)
-            if not isinstance(session, Session):
-                path.pace = path.pace.stopped() if isinstance(session, Unreached) else path.pace
-                if claimed is not None and isinstance(session, LeftAlone):
+            transaction = await path.connections.begin(destination.targets, path.most(), deadline)
+            if not isinstance(transaction, Transaction):
+                path.pace = path.pace.stopped() if isinstance(transaction, Unreached) else path.pace
+                if claimed is not None and isinstance(transaction, LeftAlone):
                     await self._unclaim(waiting.job, claimed)
-                return session
-            waiting.session = session
+                return transaction
+            waiting.transaction = transaction
             now = datetime.fromtimestamp(self._now(), UTC)
             try:
-                mail = await self._writer.write(waiting.job, content, sender, session.offer.extensions, now)
+                mail = await self._writer.write(waiting.job, content, sender, transaction.extensions, now)
                 if isinstance(mail, Bounced):
                     return mail
                 claimed = claimed or self._ledger.claim(waiting.job)
-                result = await session.transact(mail.envelope, mail.wire, partial(self._permit, waiting.job, claimed), deadline)
+                result = await transaction.hand_over(mail.envelope, mail.wire, partial(self._permit, waiting.job, claimed), deadline)
                 if not isinstance(result, Halted | Stale | Recalled):
                     path.pace = path.pace.after(result)
             finally:
-                path.connections.give_back(session, keep=path.connections.open <= path.most())
+                path.connections.end(transaction, keep=path.connections.open <= path.most())
             if isinstance(result, Recalled):
                 await self._unclaim(waiting.job, claimed)
             if not isinstance(result, Stale):

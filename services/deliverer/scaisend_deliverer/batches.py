@@ -21,13 +21,14 @@ class Batches(Generic[T, R]):
         self._most = most
         self._linger = linger
         self._free = lanes
+        self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: each time costs a system call
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
     def add(self, item: T) -> asyncio.Future[R]:
         """Return the future of the item's answer."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
         if self._free and self._timer is None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from scaisend_common.mail.address import Mailbox, parse_address
 from scaisend_common.messages import Content, Head
@@ -70,7 +71,7 @@ def compose_message(head: Head, body: Body, extensions: Extensions, *, message_i
     if needs_smtp_utf8 and not extensions.smtp_utf8:
         return CannotCompose("5.6.7", "an address of this mail is not ASCII, and the server offers no SMTPUTF8 (RFC 6531 3.5)")
     headers = (
-        (b"From", mailboxes("From", (head.sender,))),
+        (b"From", _from_value(head.sender)),
         (b"To", mailboxes("To", head.to) or b"undisclosed-recipients:;"),
         *(((b"Cc", mailboxes("Cc", head.cc)),) if head.cc else ()),
         *(((b"Reply-To", mailboxes("Reply-To", reply_to)),) if reply_to else ()),
@@ -82,6 +83,12 @@ def compose_message(head: Head, body: Body, extensions: Extensions, *, message_i
         *body.fields,
     )
     return Composed(headers, body.content, needs_smtp_utf8, not body.content.isascii())
+
+
+@lru_cache(1024)
+def _from_value(sender: Mailbox) -> bytes:
+    """Senders are few: their field is written once."""
+    return mailboxes("From", (sender,))
 
 
 def _own_fields(headers: Mapping[str, str]) -> list[Field]:

@@ -19,11 +19,14 @@ from scaisend_deliverer.session import Session
 from scaisend_deliverer.source import Source
 from scaisend_deliverer.target import Target
 from scaisend_deliverer.timers import Timers
+from scaisend_deliverer.transaction import Transaction
 
 log = get_logger()
 
 IDLE_SECONDS = 30.0
 MOST_SESSIONS = 2  # servers that spoke and then would not, in one attempt (as Postfix)
+QUICK = 0.05  # seconds for taking a mail, in which no other connection is worth having: opening one takes four round trips
+WITHIN_LIMIT = 0.5  # seconds; where no other connection may be had, waiting for a slower one saves a round trip still
 CONNECTIONS = Gauge("scaisend_connections", "SMTP connections that stand or are being opened")
 OPENED = Counter("scaisend_connections_opened", "SMTP connections by how opening ended", ["result"])
 
@@ -55,13 +58,15 @@ class Egress:
 
 
 class Connections:
-    """`borrow` lends a session, `give_back` ends the loan; `room` closes idle ones so that another fits in."""
+    """`begin` gives a transaction over one of them, `end` takes it back."""
 
     def __init__(self, egress: Egress, hosts: Hosts) -> None:
         self._egress = egress
         self._hosts = hosts
+        self._lent: list[Session] = []
         self._idle: list[Session] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self._change: asyncio.Future[None] | None = None  # somebody waits for the end of a transaction
         self._loop = asyncio.get_running_loop()
         self.open = 0
         """Connections that stand or are being opened."""
@@ -71,27 +76,51 @@ class Connections:
         """How many are lent to nobody."""
         return len(self._idle)
 
-    async def borrow(self, targets: Sequence[Target], most: int, deadline: float) -> Session | Unreached | LeftAlone:
-        """Return a session with the best host that can be had. The path keeps to `most` connections; the caller is to be one of so many."""
-        now = self._loop.time()
-        usable = self._hosts.usable(targets, now)
-        if not usable:
-            return LeftAlone(max(0.0, self._hosts.next_try(targets) - now))
-        best = usable[0].preference
-        if (warm := self._take_idle({target.host for target in usable if target.preference == best})) is not None:
-            return warm
-        await self._make_room(most)
-        self._count(1)
-        session: Session | Unreached | None = None
-        try:
-            session = await self._open(usable, deadline)
-        finally:
-            if not isinstance(session, Session):
-                self._count(-1)
-        return session
+    @property
+    def places(self) -> int:
+        """How many transactions could stand in line behind one that has its turn, on top of one for each connection that may be."""
+        return sum(self._can_be_followed(session, WITHIN_LIMIT) for session in self._lent)
 
-    def give_back(self, session: Session, *, keep: bool) -> None:
-        """End a loan; a session that cannot be used again, or shall not be kept, is closed."""
+    async def begin(self, targets: Sequence[Target], most: int, deadline: float) -> Transaction | Unreached | LeftAlone:
+        """Return a transaction with the best host that can be had, over one of `most` connections that the path may have.
+
+        A server that is quick to take mails gets them over few connections, one behind the other: a write, a read and a round trip each.
+        """
+        while True:
+            usable = self._hosts.usable(targets, self._loop.time())
+            if not usable:
+                return LeftAlone(max(0.0, self._hosts.next_try(targets) - self._loop.time()))
+            best = {target.host for target in usable if target.preference == usable[0].preference}
+            session = self._followed(best, QUICK) or self._take_idle(best)
+            if session is None and self.open >= most and not self._idle:
+                session = self._followed(best, WITHIN_LIMIT)
+            if session is not None:
+                return self._begin(session)
+            if self.open < most:
+                break
+            await self._room()
+        self._count(1)
+        opened: Session | Unreached | None = None
+        try:
+            opened = await self._open(usable, deadline)
+        finally:
+            if not isinstance(opened, Session):
+                self._count(-1)
+        return self._begin(opened) if isinstance(opened, Session) else opened
+
+    def end(self, transaction: Transaction, *, keep: bool) -> None:
+        """Take back a transaction; a connection that cannot be used again, or shall not be kept, is closed after its last one."""
+        session = transaction.session
+        session.end(transaction)
+        if self._change is not None:
+            self._change.set_result(None)
+            self._change = None
+        if transaction.was_ignored:
+            log.warning("keeps_mails_apart", mx=str(session.target))
+            self._hosts.ignored(session.target, self._loop.time())
+        if session.is_lent:
+            return
+        self._lent.remove(session)
         if keep and session.is_usable and session.mails < self._egress.mails_per_connection:
             session.idle_since = self._loop.time()
             self._idle.append(session)
@@ -99,7 +128,12 @@ class Connections:
             self._close(session)
 
     def close_idle(self, before: float) -> None:
-        """Close those that have been idle since `before` (loop time) or longer, and those that their server has closed."""
+        """Close those that have been idle since `before` (loop time) or longer, and those that their server has closed.
+
+        Who waits long behind another's mail looks for another connection.
+        """
+        for session in self._lent:
+            session.lose_patience(self._loop.time())
         for session in list(self._idle):
             if session.idle_since <= before or not session.is_usable:
                 self._idle.remove(session)
@@ -111,20 +145,36 @@ class Connections:
         while self._closing:
             await asyncio.wait(self._closing)
 
+    def _begin(self, session: Session) -> Transaction:
+        if not session.is_lent:
+            self._lent.append(session)
+        return session.begin()
+
+    def _can_be_followed(self, session: Session, within: float) -> bool:
+        return (
+            session.can_be_followed(within)
+            and session.mails + 1 < self._egress.mails_per_connection
+            and not self._hosts.keeps_mails_apart(session.target, self._loop.time())
+        )
+
+    def _followed(self, hosts: set[str], within: float) -> Session | None:
+        for session in self._lent:
+            if self._can_be_followed(session, within) and session.target.host in hosts:
+                return session
+        return None
+
     def _take_idle(self, hosts: set[str]) -> Session | None:
         for index in range(len(self._idle) - 1, -1, -1):
             if self._idle[index].target.host in hosts and self._idle[index].is_usable:
                 return self._idle.pop(index)
         return None
 
-    async def _make_room(self, most: int) -> None:
-        """Wait until one more connection stays within `most`; idle ones go, oldest first, and are gone before another comes."""
-        while self.open >= most:
-            if self._idle:
-                self._close(self._idle.pop(0))
-            if not self._closing:
-                return
-            await asyncio.wait(self._closing, return_when=asyncio.FIRST_COMPLETED)
+    async def _room(self) -> None:
+        """Wait until there may be room for one more connection, or one is free: idle ones go first, and are gone before another comes."""
+        if self._idle:
+            self._close(self._idle.pop(0))
+        self._change = self._change or self._loop.create_future()
+        await asyncio.wait((*self._closing, self._change), return_when=asyncio.FIRST_COMPLETED)
 
     async def _open(self, targets: Sequence[Target], deadline: float) -> Session | Unreached:
         """Try one target after the other."""

@@ -30,7 +30,7 @@ class Dialogue(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.deadline = _NEVER
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader = ReplyLines()
         self._replies: deque[Lines] = deque()
@@ -41,7 +41,9 @@ class Dialogue(asyncio.Protocol):
         self._too_late = ""
         self._why_over = ""
         self._is_paused = False
-        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self.is_late = False
+        """The connection was ended because a reply, or room for what was written, did not come in time."""
+        self._closed: asyncio.Future[None] = self.loop.create_future()
 
     @property
     def is_quiet(self) -> bool:
@@ -108,8 +110,8 @@ class Dialogue(asyncio.Protocol):
         self._reader.discard()
         self._replies.clear()
         try:
-            async with asyncio.timeout(min(within, self.deadline - self._loop.time())):
-                transport = await self._loop.start_tls(self._transport, self, context, server_hostname=host)
+            async with asyncio.timeout(min(within, self.deadline - self.loop.time())):
+                transport = await self.loop.start_tls(self._transport, self, context, server_hostname=host)
         except (ssl.SSLError, OSError, TimeoutError, EOFError) as error:
             self.abort(f"TLS: {_said(error)}")
             raise Broken(f"TLS: {_said(error)}") from error
@@ -169,8 +171,8 @@ class Dialogue(asyncio.Protocol):
     async def _wait(self, within: float, too_late: str) -> None:
         """Wait for whatever happens next on the connection."""
         assert self._waiter is None, "one at a time reads"
-        waiter = self._waiter = self._loop.create_future()
-        self._too_late_at, self._too_late = min(self._loop.time() + within, self.deadline), too_late
+        waiter = self._waiter = self.loop.create_future()
+        self._too_late_at, self._too_late = min(self.loop.time() + within, self.deadline), too_late
         if self._too_late_at < self._timer_at:
             self._set_timer()
         try:
@@ -184,11 +186,12 @@ class Dialogue(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = self._too_late_at
-        self._timer = self._loop.call_at(self._timer_at, self._ring)
+        self._timer = self.loop.call_at(self._timer_at, self._ring)
 
     def _ring(self) -> None:
         self._timer, self._timer_at = None, _NEVER
-        if self._loop.time() >= self._too_late_at:
+        if self.loop.time() >= self._too_late_at:
+            self.is_late = True
             self.abort(self._too_late)
         elif self._too_late_at < _NEVER:
             self._set_timer()

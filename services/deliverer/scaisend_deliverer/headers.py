@@ -12,6 +12,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_qp, b2a_base64
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from scaisend_common.mail.address import Mailbox
@@ -97,6 +98,7 @@ def extended_parameter(name: str, value: str) -> list[str]:
     return [f"{name}*{n}*={_CHARSET if n == 0 else ''}{piece}" for n, piece in enumerate(pieces)]
 
 
+@lru_cache(64)
 def date_value(at: datetime) -> bytes:
     """Return an instant as RFC 5322 3.3 writes it, in UTC, whatever the locale."""
     at = at if at.tzinfo is UTC else at.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Hosts as this process found them: which are left alone for now, and which do better without TLS."""
+"""Hosts as this process found them: which are left alone for now, which do better without TLS, which take one thing at a time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from scaisend_deliverer.target import Target
 from scaisend_deliverer.throttle import Pause
 
 CLEAR_SECONDS = 3600.0  # for which a host whose TLS failed is not asked for it
+APART_SECONDS = 3600.0  # for which a host that drops commands behind a mail gets none there
 MOST_KEPT = 50_000
 
 
@@ -17,6 +18,7 @@ class Hosts:
     def __init__(self) -> None:
         self._pauses: dict[str, Pause] = {}
         self._clear_until: dict[str, float] = {}
+        self._apart_until: dict[str, float] = {}
 
     def usable(self, targets: Sequence[Target], now: float) -> list[Target]:
         """Return the targets that may be tried now."""
@@ -43,6 +45,16 @@ class Hosts:
         if len(self._clear_until) >= MOST_KEPT:
             self._clear_until.clear()
         self._clear_until[target.address] = now + CLEAR_SECONDS
+
+    def ignored(self, target: Target, now: float) -> None:
+        """It offers PIPELINING and did not take the commands that followed a mail at once."""
+        if len(self._apart_until) >= MOST_KEPT:
+            self._apart_until.clear()
+        self._apart_until[target.address] = now + APART_SECONDS
+
+    def keeps_mails_apart(self, target: Target, now: float) -> bool:
+        """Nothing is to follow a mail before its answer."""
+        return bool(self._apart_until) and self._apart_until.get(target.address, 0.0) > now
 
     def wants_clear(self, target: Target, now: float) -> bool:
         """TLS failed lately."""

@@ -53,6 +53,11 @@ class Path:
         """Return how many connections it may have now; few while an earlier owner of the shard may still have some."""
         return usable_connections(self.pace.limit, is_takeover=self._clock() < self._careful_until, allowed=self.pace.allowed)
 
+    def has_room(self) -> bool:
+        """One more attempt finds a connection, or a place behind another's mail."""
+        most, running = self.most(), len(self.running)
+        return running < most or (most > 0 and running < most + self.connections.places)
+
     def __repr__(self) -> str:
         return f"<Path {self.source}|{self.site}: {len(self.ready)} ready, {len(self.running)} running, {self.connections!r}>"
 
@@ -187,7 +192,7 @@ class Paths:
         while self._turns and self._under_way < self._most and self._under_way - self._slow < self._concurrency.allowed:
             path = self._turns.popleft()
             path.is_queued = False
-            if len(path.running) < path.most() and self._may_start(path.shard) and (waiting := path.ready.pop()) is not None:
+            if path.has_room() and self._may_start(path.shard) and (waiting := path.ready.pop()) is not None:
                 self._run(path, waiting)
                 self._queue(path)  # one that may not start is queued again at its next end, or by the sweep
 
@@ -216,7 +221,7 @@ class Paths:
             return
         self._under_way -= 1
         path.running.discard(waiting)
-        path.ended += waiting.session is not None
+        path.ended += waiting.transaction is not None
         path.used_at = self._loop.time()
         self._queue(path)
         self._start()

@@ -23,27 +23,25 @@ class TenantTurns(Generic[T]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._lines: dict[str, deque[T]] = {}  # in the order of turns; no line is empty
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
+        self.size = 0
+        """How many wait."""
 
     def put(self, tenant_id: str, item: T) -> T | None:
         """Take an item in. Return what has no room: nothing, or the newest item of the tenant with the longest line."""
         self._lines.setdefault(tenant_id, deque()).append(item)
-        self._size += 1
-        return self.pop_newest() if self._size > self._most else None
+        self.size += 1
+        return self.pop_newest() if self.size > self._most else None
 
     def pop(self) -> T | None:
         """Return the item whose turn it is."""
-        if not self._size:
+        if not self.size:
             return None
         tenant_id = next(iter(self._lines))
         line = self._lines.pop(tenant_id)
         item = line.popleft()
         if line:
             self._lines[tenant_id] = line
-        self._size -= 1
+        self.size -= 1
         return item
 
     @property
@@ -67,13 +65,13 @@ class TenantTurns(Generic[T]):
                 self._lines[tenant_id] = kept
             else:
                 del self._lines[tenant_id]
-            self._size -= len(line) - len(kept)
+            self.size -= len(line) - len(kept)
         return taken
 
     def _drop(self, tenant_id: str, item: T) -> T:
         if not self._lines[tenant_id]:
             del self._lines[tenant_id]
-        self._size -= 1
+        self.size -= 1
         return item
 
 
@@ -86,7 +84,7 @@ class ReadyQueue(Generic[T]):
         self._turn = 0
 
     def __len__(self) -> int:
-        return len(self._transactional) + len(self._bulk)
+        return self._transactional.size + self._bulk.size
 
     def put(self, stream: Stream, tenant_id: str, item: T) -> T | None:
         """Take an item in; return what has to wait elsewhere, if anything has."""
@@ -94,7 +92,7 @@ class ReadyQueue(Generic[T]):
 
     def pop(self) -> T | None:
         """Return the item whose turn it is, or None where nothing waits."""
-        if not self._bulk or not self._transactional:
+        if not (self._bulk.size and self._transactional.size):
             return self._transactional.pop() or self._bulk.pop()
         self._turn = (self._turn + 1) % (SHARE + 1)
         return self._bulk.pop() if self._turn == 0 else self._transactional.pop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -54,18 +55,13 @@ class DkimKey:
 def sign(composed: Composed, key: DkimKey, now: datetime, *, body_hash: bytes | None = None) -> bytes:
     """Return the DKIM-Signature field, lines and all, to stand before the mail. `body_hash` is `hash_of_body` of its body, if known."""
     fields = {name.lower(): value for name, value in composed.headers}
-    named: list[bytes] = []
-    signed: list[bytes] = []
-    for name in _SEALED + tuple(name for name in _SEALED_IF_PRESENT if name in fields):
-        named.append(name)
-        if name in fields:
-            named.append(name)
-            signed.append(b"%b:%b\r\n" % (name, relaxed_value(fields[name])))
+    names, h_tag = _signed_names(tuple(fields))
+    signed = [b"%b:%b\r\n" % (name, b" ".join(fields[name].split())) for name in names]
     tags = b"v=1; a=rsa-sha256; c=relaxed/relaxed; d=%b; s=%b; t=%d;\r\n h=%b;\r\n bh=%b;\r\n b=" % (
         key.domain.encode(),
         key.selector.encode(),
         int(now.timestamp()),
-        _joined(named),
+        h_tag,
         b64encode(body_hash or hash_of_body(composed.body)),
     )
     signed.append(b"dkim-signature:" + relaxed_value(tags))
@@ -100,6 +96,15 @@ def relaxed_body(body: bytes) -> bytes:
     while body[end - 2 : end] == b"\r\n":
         end -= 2
     return body[: end + 2] if end else b""
+
+
+@lru_cache(1024)
+def _signed_names(present: tuple[bytes, ...]) -> tuple[list[bytes], bytes]:
+    """The fields to sign, of those that are present, and the h= tag that names them. Mails of one program have the same fields."""
+    named: list[bytes] = []
+    for name in (*_SEALED, *(name for name in _SEALED_IF_PRESENT if name in present)):
+        named += [name, name] if name in present else [name]
+    return [name for name in dict.fromkeys(named) if name in present], _joined(named)
 
 
 def _joined(names: list[bytes]) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 def substitute(text: str, substitutions: Mapping[str, str]) -> str:
     """Return `text` with every key replaced by its value, longer keys first. Values are never searched for keys again."""
+    if not substitutions:
+        return text
     found = sorted((key for key in substitutions if key and key in text), key=lambda key: (-len(key), key))
     if not found:
         return text

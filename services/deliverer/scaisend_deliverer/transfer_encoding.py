@@ -58,11 +58,21 @@ def _base64_block(raw: bytes) -> bytes:
 def _is_plain(raw: bytes) -> bool:
     """Whether a text of LF lines needs no encoding: printable ASCII in lines that travel, no blank at a line's end, no mbox `From `."""
     return not (
-        max(map(len, raw.split(b"\n"))) > _MAX_PLAIN_LINE
+        _has_long_line(raw)
         or raw.translate(None, _PLAIN)
         or b" \n" in raw
-        or b"\t\n" in raw
+        or (b"\t" in raw and b"\t\n" in raw)
         or raw.endswith((b" ", b"\t"))
         or b"\nFrom " in raw
         or raw.startswith(b"From ")
     )
+
+
+def _has_long_line(raw: bytes) -> bool:
+    """Whether an LF line is longer than may be; looks at one line end in each run of that many octets."""
+    start = 0
+    while len(raw) - start > _MAX_PLAIN_LINE:
+        start = raw.rfind(b"\n", start, start + _MAX_PLAIN_LINE + 1) + 1
+        if not start:
+            return True
+    return False

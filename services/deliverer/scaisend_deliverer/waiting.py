@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from scaisend_common.messages import Job
-from scaisend_deliverer.session import Session
+from scaisend_deliverer.transaction import Transaction
 
 
 class End(Enum):
@@ -27,7 +27,7 @@ class Waiting:
     since: float
     end: asyncio.Future[End]
     task: asyncio.Task[None] | None = None
-    session: Session | None = None
+    transaction: Transaction | None = None
     began_at: float = 0.0  # loop time
     is_ending: bool = False  # its attempt was made: what follows must be written
 
@@ -40,7 +40,7 @@ class Waiting:
         """Take it back, unless its mail may have arrived by now."""
         if self.is_ending:
             return
-        if self.session is not None:
-            self.session.recall()
+        if self.transaction is not None:
+            self.transaction.recall()
         elif self.task is not None:
             self.task.cancel()

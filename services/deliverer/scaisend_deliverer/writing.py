@@ -118,5 +118,5 @@ def _make_shared(content: Content, extensions: Extensions) -> SharedBody:
 
 def _compose(job: Job, body: Body, extensions: Extensions) -> Composed | CannotCompose:
     identity = message_id(job.delivery_id, job.head.sender.address.domain)
-    date = datetime.fromtimestamp(max(job.accepted_at, job.origin.send_at or 0), UTC)
+    date = datetime.fromtimestamp(int(max(job.accepted_at, job.origin.send_at or 0)), UTC)
     return compose_message(job.head, body, extensions, message_id=identity, date=date)

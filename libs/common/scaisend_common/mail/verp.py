@@ -10,22 +10,24 @@ which is 63 octets with `b.`, one below the limit of a local part (RFC 5321 4.5.
 from __future__ import annotations
 
 import hmac
-from base64 import b32decode, urlsafe_b64decode, urlsafe_b64encode
+import struct
+from base64 import b32decode, urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from hashlib import sha256
-from struct import Struct
 
-from scaisend_common.mail.ids import DeliveryId, SubmissionId, delivery_id, made_at, parse_delivery_id
+from scaisend_common.mail.ids import DeliveryId, SubmissionId, delivery_id, made_at
 
 LIFETIME = timedelta(days=30)  # from the instant in the submission id
 
 _PREFIX = "b."
-_BODY = Struct(">2sI16sHH")
+_BODY = struct.Struct(">2sI16sHH")
 _TAG = 12
 _LENGTH = len(_PREFIX) + -(-(_BODY.size + _TAG) * 8 // 5)
+_STANDARD = str.maketrans("-_", "+/")  # from the alphabet of base64url (RFC 4648 5)
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _PURPOSE = b"scaisend return path 1\0"
@@ -51,12 +53,13 @@ class Expired:
 
 def return_path_local(keys: Mapping[str, bytes], tenant_number: int, delivery: DeliveryId) -> str:
     """Return the local part of the return path of a delivery, authenticated with the first of `keys` (kid to 32 octets)."""
-    parsed = parse_delivery_id(delivery)
-    if parsed is None:
-        raise ValueError(f"no delivery id: {delivery!r}")
-    submission, personalization, recipient = parsed
     kid, key = next(iter(keys.items()))
-    body = _BODY.pack(_kid_hash(kid), tenant_number, urlsafe_b64decode(submission + "=="), personalization, recipient)
+    try:
+        submission, personalization, recipient = delivery.split(".")
+        raw = a2b_base64(submission.translate(_STANDARD) + "==")
+        body = _BODY.pack(_kid_hash(kid), tenant_number, raw, int(personalization), int(recipient))
+    except (ValueError, struct.error):
+        raise ValueError(f"no delivery id: {delivery!r}") from None
     return _PREFIX + _base32(body + _tag(key, body))
 
 

@@ -81,7 +81,8 @@ class Relay:
         """End every connection without a word."""
         for pair in self._pairs:
             for writer in pair:
-                writer.transport.abort()
+                if not writer.transport.is_closing():  # Python 3.11.2 raises where TLS was closed before
+                    writer.transport.abort()
         self._pairs.clear()
 
     def stall(self) -> None:
@@ -98,7 +99,8 @@ class Relay:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.accepts:
-            writer.transport.abort()
+            if not writer.transport.is_closing():  # Python 3.11.2 raises where TLS was closed before
+                writer.transport.abort()
             return
         up_reader, up_writer = await asyncio.open_connection(self.upstream.host, self.upstream.port)
         self._pairs.append((writer, up_writer))
