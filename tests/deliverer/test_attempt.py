@@ -83,7 +83,7 @@ async def attempt(redis: Redis, job: Job, *lent: Transaction | LeftAlone) -> Any
     async def answer(value: object, *_: object) -> Any:
         return value
 
-    connections = SimpleNamespace(begin=lambda *_: answer(transactions.pop(0)), end=lambda *_, **__: None, open=0)
+    connections = SimpleNamespace(begin=lambda *_, **__: answer(transactions.pop(0)), end=lambda *_, **__: None, open=0)
     path: Any = SimpleNamespace(connections=connections, pace=Pace(20), most=lambda: 20)
     mail = SimpleNamespace(envelope=None, wire=b"")
     parts: dict[str, Any] = {

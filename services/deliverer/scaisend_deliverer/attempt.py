@@ -11,7 +11,7 @@ from functools import partial
 from scaisend_common.mail.events import Hop
 from scaisend_common.mail.retry import RetrySchedule
 from scaisend_common.mail.verdict import Bounced, Deferred, Unknown, Verdict
-from scaisend_common.messages import Content, Job, WhyLater
+from scaisend_common.messages import Content, Job, Stream, WhyLater
 from scaisend_common.plumbing.postgres import DatabaseAway
 from scaisend_common.plumbing.redis import RedisAway
 from scaisend_common.topology import Topology
@@ -113,8 +113,9 @@ class Attempts:
     ) -> Result | Unreached | LeftAlone:
         """Hand the mail over in a warm session or a new one; a warm one that turns out to be over costs no attempt."""
         claimed, deadline = None, self._loop.time() + self._seconds
+        at_once = waiting.job.stream is Stream.TRANSACTIONAL
         while True:
-            transaction = await path.connections.begin(destination.targets, path.most(), deadline)
+            transaction = await path.connections.begin(destination.targets, path.most(), deadline, at_once=at_once)
             if not isinstance(transaction, Transaction):
                 path.pace = path.pace.stopped() if isinstance(transaction, Unreached) else path.pace
                 if claimed is not None and isinstance(transaction, LeftAlone):

@@ -81,17 +81,21 @@ class Connections:
         """How many transactions could stand in line behind one that has its turn, on top of one for each connection that may be."""
         return sum(self._can_be_followed(session, WITHIN_LIMIT) for session in self._lent)
 
-    async def begin(self, targets: Sequence[Target], most: int, deadline: float) -> Transaction | Unreached | LeftAlone:
+    async def begin(
+        self, targets: Sequence[Target], most: int, deadline: float, *, at_once: bool = False
+    ) -> Transaction | Unreached | LeftAlone:
         """Return a transaction with the best host that can be had, over one of `most` connections that the path may have.
 
         A server that is quick to take mails gets them over few connections, one behind the other: a write, a read and a round trip each.
+        `at_once`: rather over one that is free.
         """
         while True:
             usable = self._hosts.usable(targets, self._loop.time())
             if not usable:
                 return LeftAlone(max(0.0, self._hosts.next_try(targets) - self._loop.time()))
             best = {target.host for target in usable if target.preference == usable[0].preference}
-            session = self._followed(best, QUICK) or self._take_idle(best)
+            session = self._take_idle(best) if at_once else None
+            session = session or self._followed(best, QUICK) or self._take_idle(best)
             if session is None and self.open >= most and not self._idle:
                 session = self._followed(best, WITHIN_LIMIT)
             if session is not None:

@@ -15,11 +15,13 @@ from scaisend_common.mail.destination import is_prohibited
 from scaisend_common.mail.site import mx_order, site_of
 from scaisend_common.mail.verdict import Bounced, BounceKind, Deferred
 from scaisend_common.plumbing.dns import AcceptsNoMail, AddressAnswer, Addresses, DnsFailed, MxAnswer, MxHosts, NoSuchDomain, Resolver
+from scaisend_common.plumbing.flights import Flights
 from scaisend_deliverer.target import Target
 
 MOST_TARGETS = 5
 MOST_HOSTS = 10  # asked for addresses
 KEPT = 30.0  # seconds
+RENEWED = 10.0  # seconds before that in which who asks has it looked up anew, and does not wait for it
 FAILED_KEPT = 5.0
 MOST_KEPT = 50_000
 
@@ -107,19 +109,26 @@ class Mx:
         self._shuffle = shuffle
         self._clock = clock
         self._kept: dict[str, tuple[float, Answer]] = {}
+        self._flights: Flights[str, Answer] = Flights()
 
     async def destination(self, domain: str) -> Answer:
         """Return where the mail of a domain (lower-case A-labels) goes."""
-        kept = self._kept.get(domain)
-        if kept is not None and kept[0] > self._clock():
-            return kept[1]
-        answer = await self._look_up(domain)
+        until, answer = self._kept.get(domain, (0.0, None))
+        left = until - self._clock()
+        if answer is None or left <= 0:
+            return await self._flights.join(domain, self._look_up)
+        if left < RENEWED and not isinstance(answer, Deferred):
+            self._flights.start(domain, self._look_up)
+        return answer
+
+    async def _look_up(self, domain: str) -> Answer:
+        answer = await self._asked(domain)
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         self._kept[domain] = self._clock() + (FAILED_KEPT if isinstance(answer, Deferred) else KEPT), answer
         return answer
 
-    async def _look_up(self, domain: str) -> Answer:
+    async def _asked(self, domain: str) -> Answer:
         mx = answer_of(domain, await self._resolver.mx(domain))
         if not isinstance(mx, MxHosts):
             return mx

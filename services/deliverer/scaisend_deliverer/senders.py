@@ -23,6 +23,7 @@ from scaisend_deliverer.store import SenderRow
 log = get_logger()
 
 FRESH = 60.0  # seconds
+RENEWED = 15.0  # seconds before that in which who asks has it read anew, and does not wait for it
 UNKNOWN_FRESH = 10.0
 STALE = 3600.0
 MOST_KEPT = 20_000
@@ -52,6 +53,7 @@ class _Known:
     row: SenderRow | None
     read_at: float
     fresh_until: float
+    renewed_from: float = float("inf")
 
 
 class Senders:
@@ -63,12 +65,16 @@ class Senders:
         self._clock = clock
         self._known: dict[_Name, _Known] = {}
         self._flights: Flights[_Name, Sender | None] = Flights()
+        self._generation = 0  # of what there is to know
 
     async def of(self, tenant_id: str, domain: str) -> Sender:
         """Return the sender for a From domain, which is a verified domain or below one. Raises CannotSign, DatabaseAway."""
         known = self._known.get((tenant_id, domain))
-        if known is not None and known.fresh_until > self._clock():
+        now = self._clock()
+        if known is not None and known.fresh_until > now:
             sender = known.sender
+            if known.renewed_from < now:
+                self._flights.start((tenant_id, domain), self._read)
         else:
             sender = await self._flights.join((tenant_id, domain), self._read)
         if sender is None:
@@ -77,25 +83,31 @@ class Senders:
 
     def forget(self, tenant_id: str | None = None) -> None:
         """Read again what is known of a tenant (None: of all) before it is used; it still serves while Postgres is away."""
+        self._generation += 1
         for (tenant, _), known in self._known.items():
             if tenant_id is None or tenant == tenant_id:
                 known.fresh_until = float("-inf")
 
     async def _read(self, name: _Name) -> Sender | None:
-        known = self._known.get(name)
+        known, generation = self._known.get(name), self._generation
         try:
             row = await self._find(name[0], candidates(name[1]))
         except DatabaseAway:
             if known is None or known.sender is None or self._clock() - known.read_at > STALE:
                 raise
-            known.fresh_until = self._clock() + UNKNOWN_FRESH
+            known.fresh_until, known.renewed_from = self._clock() + UNKNOWN_FRESH, float("inf")
             return known.sender
         sender = known.sender if known is not None and known.row == row else await self._open(name[0], row)
         if len(self._known) >= MOST_KEPT:
             for oldest in list(self._known)[: MOST_KEPT // 10]:
                 del self._known[oldest]
         now = self._clock()
-        self._known[name] = _Known(sender, row, now, now + (UNKNOWN_FRESH if sender is None else FRESH))
+        if generation != self._generation:  # what was read may be old already
+            self._known[name] = _Known(sender, row, now, float("-inf"))
+        elif sender is None:
+            self._known[name] = _Known(sender, row, now, now + UNKNOWN_FRESH)
+        else:
+            self._known[name] = _Known(sender, row, now, now + FRESH, now + FRESH - RENEWED)
         return sender
 
     async def _open(self, tenant_id: str, row: SenderRow | None) -> Sender | None:

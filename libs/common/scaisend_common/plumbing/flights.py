@@ -18,11 +18,15 @@ class Flights(Generic[K, V]):
 
     async def join(self, key: K, fetch: Callable[[K], Coroutine[Any, Any, V]]) -> V:
         """Return what `fetch(key)` returns, starting it unless it runs already; its exception goes to all who wait."""
+        return await asyncio.shield(self.start(key, fetch))
+
+    def start(self, key: K, fetch: Callable[[K], Coroutine[Any, Any, V]]) -> asyncio.Task[V]:
+        """Start a fetch that nobody may wait for, unless it runs already."""
         task = self._flying.get(key)
         if task is None:
             task = self._flying[key] = asyncio.create_task(fetch(key))
             task.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(task)
+        return task
 
     def __len__(self) -> int:
         return len(self._flying)
