@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -16,12 +17,13 @@ from scaisend_common.plumbing.dns import (
     Addresses,
     DnsFailed,
     ImplicitMx,
+    MxAnswer,
     MxHosts,
     NoAddresses,
     NoSuchDomain,
     Resolver,
 )
-from scaisend_deliverer.mx import MOST_TARGETS, Destination, Mx, answer_of, destination_of, permitted
+from scaisend_deliverer.mx import KEPT, MOST_TARGETS, RENEWED, Destination, Mx, answer_of, destination_of, permitted
 from scaisend_deliverer.target import Target
 
 public = permitted(allow_loopback=False, source_ip="")
@@ -107,6 +109,36 @@ async def mx() -> AsyncIterator[Callable[[str], object]]:
 async def test_the_small_internet_is_read_right(mx: Callable, domain: str, expected: object) -> None:  # type: ignore[type-arg]
     answer = await mx(domain)
     assert answer == expected or (isinstance(answer, Bounced) and answer.status == expected)
+
+
+class Breakable(Resolver):
+    """Has no answers while it is broken, nor remembers any."""
+
+    is_broken = False
+
+    async def mx(self, domain: str) -> MxAnswer:
+        return DnsFailed("broken") if self.is_broken else await super().mx(domain)
+
+
+async def test_a_domain_in_use_is_looked_up_anew_before_its_answer_expires_and_nobody_waits() -> None:
+    now = 0.0
+    async with Sandbox(Options(sites=1)) as internet:
+        resolver = Breakable(internet.places.dns)
+        mx = Mx(resolver, local, keep, clock=lambda: now)
+        first = await mx.destination("plain.test")
+        now = KEPT - RENEWED / 2
+        assert await mx.destination("plain.test") is first
+        async with asyncio.timeout(5):
+            while (renewed := await mx.destination("plain.test")) is first:  # noqa: ASYNC110 - the renewal is nobody's to wait for
+                await asyncio.sleep(0.01)
+        now = KEPT + 1
+        assert await mx.destination("plain.test") is renewed
+        resolver.is_broken, now = True, KEPT * 2 - RENEWED
+        for _ in range(3):  # it cannot be renewed, and is good until it expires
+            assert await mx.destination("plain.test") is renewed
+            await asyncio.sleep(0.01)
+        now = KEPT * 3
+        assert isinstance(await mx.destination("plain.test"), Deferred)
 
 
 async def test_a_failing_zone_defers(mx: Callable) -> None:  # type: ignore[type-arg]

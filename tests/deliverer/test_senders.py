@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
@@ -85,6 +86,39 @@ async def test_a_key_that_did_not_change_is_not_parsed_again(pool: Pool) -> None
     known = await senders.of(TENANT, DOMAIN)
     now = FRESH + 1
     assert await senders.of(TENANT, DOMAIN) is known
+
+
+async def test_a_sender_in_use_is_read_anew_before_it_gets_old_and_nobody_waits(pool: Pool, postgres_dsn: str) -> None:
+    now = 0.0
+    senders = Senders(partial(find_sender, pool), KEK, clock=lambda: now)
+    old = await senders.of(TENANT, DOMAIN)
+    await execute(postgres_dsn, "UPDATE dkim_keys SET active = false")
+    now = FRESH - 1
+    assert await senders.of(TENANT, DOMAIN) is old
+    await asyncio.sleep(0.5)
+    with pytest.raises(CannotSign):
+        await senders.of(TENANT, DOMAIN)
+
+
+async def test_what_was_read_while_it_was_forgotten_is_read_again(pool: Pool) -> None:
+    asked, may_answer = 0, asyncio.Event()
+
+    async def find(tenant_id: str, domains: Sequence[str]) -> SenderRow | None:
+        nonlocal asked
+        asked += 1
+        row = await find_sender(pool, tenant_id, domains)
+        await may_answer.wait()
+        return row
+
+    senders = Senders(find, KEK)
+    first = asyncio.create_task(senders.of(TENANT, DOMAIN))
+    await asyncio.sleep(0.1)
+    senders.forget(TENANT)
+    may_answer.set()
+    await first
+    await senders.of(TENANT, DOMAIN)
+    await senders.of(TENANT, DOMAIN)
+    assert asked == 2
 
 
 async def test_postgres_says_what_is_stopped(pool: Pool, postgres_dsn: str) -> None:

@@ -9,8 +9,8 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from scaisend_common.plumbing.dns import AcceptsNoMail, DnsFailed, ImplicitMx, MxHosts, NoSuchDomain, Resolver
-from scaisend_scheduler.sites import Sites, site_by_mx
+from scaisend_common.plumbing.dns import AcceptsNoMail, DnsFailed, ImplicitMx, MxAnswer, MxHosts, NoSuchDomain, Resolver
+from scaisend_scheduler.sites import KEPT, RENEWED, Sites, site_by_mx
 
 
 class Nameserver(asyncio.DatagramProtocol):
@@ -68,6 +68,26 @@ async def test_a_slow_domain_is_waited_for_once_and_known_when_it_has_answered(n
     now = 6.0
     assert await sites.of(["slow.test"]) == {"slow.test": "shared.net"}
     assert nameserver.asked.count("slow.test.") == 1
+
+
+class Counting(Resolver):
+    """Counts what it is asked."""
+
+    asked = 0
+
+    async def mx(self, domain: str) -> MxAnswer:
+        self.asked += 1
+        return await super().mx(domain)
+
+
+async def test_a_site_that_is_in_use_is_looked_up_anew_before_it_expires_and_nobody_waits(nameserver: Nameserver) -> None:
+    now = 0.0
+    resolver = Counting(f"127.0.0.1:{nameserver.transport.get_extra_info('sockname')[1]}")
+    sites = Sites(resolver, clock=lambda: now)
+    for now, asked in ((0.0, 1), (KEPT - RENEWED - 1, 1), (KEPT - 1, 2), (KEPT + 10, 2), (2 * KEPT + 10, 3)):  # noqa: B007 - the clock reads it
+        assert await sites.of(["one.test"]) == {"one.test": "shared.net"}
+        await asyncio.sleep(0.05)
+        assert resolver.asked == asked
 
 
 async def test_without_any_nameserver_every_domain_is_its_own_site_in_time() -> None:

@@ -123,6 +123,9 @@ class Mx:
 
     async def _look_up(self, domain: str) -> Answer:
         answer = await self._asked(domain)
+        until, known = self._kept.get(domain, (0.0, None))
+        if isinstance(answer, Deferred) and known is not None and until > self._clock():
+            return known  # it could not be renewed, and stays good until it expires
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         self._kept[domain] = self._clock() + (FAILED_KEPT if isinstance(answer, Deferred) else KEPT), answer
