@@ -76,15 +76,18 @@ def taken_in(job: Job, *, repeat: bool = False) -> Waiting:
     return Waiting(job, "q", repeat=repeat, since=loop.time(), end=loop.create_future())
 
 
-async def attempt(redis: Redis, job: Job, *lent: Transaction | LeftAlone) -> Any:
-    """Make one attempt over what is lent, in turn."""
+async def attempt(redis: Redis, job: Job, *lent: Transaction | LeftAlone, waiting: Waiting | None = None) -> Any:
+    """Make one attempt over what is lent, in turn; then there is no more to be had."""
     transactions = list(lent)
 
     async def answer(value: object, *_: object) -> Any:
         return value
 
-    connections = SimpleNamespace(begin=lambda *_, **__: answer(transactions.pop(0)), end=lambda *_, **__: None, open=0)
-    path: Any = SimpleNamespace(connections=connections, pace=Pace(20), most=lambda: 20)
+    async def begin(*_: object, **__: object) -> Any:
+        return transactions.pop(0) if transactions else await asyncio.get_running_loop().create_future()
+
+    connections = SimpleNamespace(begin=begin, end=lambda *_, **__: None, open=0)
+    path: Any = SimpleNamespace(connections=connections, pace=Pace(20), most=lambda: 20, ready=(), look_again=lambda: None)
     mail = SimpleNamespace(envelope=None, wire=b"")
     parts: dict[str, Any] = {
         "senders": SimpleNamespace(of=lambda *_: answer(SimpleNamespace(at_most_once=True))),
@@ -92,7 +95,7 @@ async def attempt(redis: Redis, job: Job, *lent: Transaction | LeftAlone) -> Any
         "mx": SimpleNamespace(destination=lambda *_: answer(Destination(job.site, ()))),
         "writer": SimpleNamespace(room=lambda _: nullcontext(), write=lambda *_: answer(mail)),
     }
-    return await attempts_of(redis, **parts).make(path, taken_in(job))
+    return await attempts_of(redis, **parts).make(path, waiting or taken_in(job))
 
 
 async def test_a_job_whose_warm_connection_was_over_and_whose_host_is_left_alone_keeps_no_claim(redis: Redis) -> None:
@@ -100,6 +103,18 @@ async def test_a_job_whose_warm_connection_was_over_and_whose_host_is_left_alone
     fate = await attempt(redis, job, Ending(Stale("closed")), LeftAlone(5.0))
     assert fate.what == WhyLater.SUSPENDED
     await asyncio.sleep(0.05)
+    assert await redis.get(claim_key(job)) is None
+
+
+async def test_a_job_recalled_between_two_connections_keeps_no_claim(redis: Redis) -> None:
+    job = a_job(70)
+    waiting = taken_in(job)
+    waiting.task = asyncio.create_task(attempt(redis, job, Ending(Stale("closed")), waiting=waiting))
+    await asyncio.sleep(0.1)
+    assert await redis.get(claim_key(job)) is not None
+    waiting.recall()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting.task
     assert await redis.get(claim_key(job)) is None
 
 

@@ -26,7 +26,7 @@ def connections(port: int, mails: int = 100) -> Connections:
 
 
 async def begun(path: Connections, targets: list[Target], most: int = 10) -> Transaction:
-    transaction = await path.begin(targets, most, asyncio.get_running_loop().time() + 10)
+    transaction = await path.begin(targets, lambda: most, asyncio.get_running_loop().time() + 10)
     assert isinstance(transaction, Transaction), transaction
     return transaction
 
@@ -87,10 +87,10 @@ async def test_the_first_host_being_dead_the_second_takes_the_mail_and_the_first
 async def test_a_path_whose_hosts_are_all_dead_is_tried_once(a: SmtpPeer) -> None:
     path = connections(a.port)
     deadline = asyncio.get_running_loop().time() + 10
-    unreached = await path.begin([DEAD], 10, deadline)
+    unreached = await path.begin([DEAD], lambda: 10, deadline)
     assert isinstance(unreached, Unreached)
     assert unreached.hop.mx_host == DEAD.host
-    left = await path.begin([DEAD], 10, deadline)
+    left = await path.begin([DEAD], lambda: 10, deadline)
     assert isinstance(left, LeftAlone)
     assert 5 < left.seconds < 30
     assert path.open == 0
@@ -105,7 +105,7 @@ async def test_after_two_servers_that_would_not_no_third_is_asked() -> None:
         SmtpPeer(PEACEFUL, host=others[2].address, port=one.port) as three,
     ):
         path = connections(one.port)
-        assert isinstance(await path.begin(others, 10, asyncio.get_running_loop().time() + 10), Unreached)
+        assert isinstance(await path.begin(others, lambda: 10, asyncio.get_running_loop().time() + 10), Unreached)
         assert [len(peer.sessions) for peer in (one, two, three)] == [1, 1, 0]
 
 

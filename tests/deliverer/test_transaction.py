@@ -13,13 +13,13 @@ from tests.peers.smtp_dialogue import CONTENT, HANG_UP, Close, Delay, Reset, Smt
 
 from scaisend_common.mail.verdict import Bounced, Deferred, Delivered, Unknown
 from scaisend_deliverer import transaction as transaction_module
-from scaisend_deliverer.connections import Connections, Egress
+from scaisend_deliverer.connections import Connections, Egress, LeftAlone, Unreached
 from scaisend_deliverer.envelope import Envelope
 from scaisend_deliverer.hosts import Hosts
 from scaisend_deliverer.permit import Go, Permit
 from scaisend_deliverer.session import Session
 from scaisend_deliverer.target import Target
-from scaisend_deliverer.transaction import PATIENCE, Recalled, Result, Stale, Transaction
+from scaisend_deliverer.transaction import ALONG, PATIENCE, Recalled, Result, Stale, Transaction
 
 TAKEN = (CONTENT, "250 2.0.0 queued as 4711")
 LETTER = (MAIL, RCPT, DATA, TAKEN)
@@ -148,6 +148,65 @@ async def test_a_mail_cancelled_with_its_commands_under_way_leaves_the_one_befor
         assert not session.is_usable
 
 
+async def test_a_mail_recalled_just_when_its_turn_has_come_gives_no_session_back_with_its_commands_under_way() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER[:3], (HANG_UP,)]) as peer:
+        session = await opened(peer)
+        first, second = session.begin(), session.begin()
+        gate = Gate()
+        one, two = asyncio.create_task(hand_over(first, permit=gate)), asyncio.create_task(hand_over(second))
+        await asyncio.sleep(0.1)
+        gate.is_open.set()
+        assert isinstance(await one, Delivered)
+        session.end(first)
+        second.recall()
+        result = await two
+        session.end(second)
+        assert result == Recalled()
+        assert not session.is_usable
+        await peer.done()
+
+
+async def test_who_has_ended_cannot_be_recalled() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER]) as peer:
+        session = await opened(peer)
+        transaction = session.begin()
+        assert isinstance(await hand_over(transaction), Delivered)
+        session.end(transaction)
+        transaction.recall()
+        assert isinstance(await hand_over(session), Delivered)
+
+
+async def test_who_was_recalled_before_it_began_says_nothing() -> None:
+    async with SmtpPeer([GREETING, EHLO, (HANG_UP,)]) as peer:
+        transaction = (await opened(peer)).begin()
+        transaction.recall()
+        assert await hand_over(transaction) == Recalled()
+        await peer.done()
+
+
+async def test_who_went_along_does_not_wait_for_ever_for_the_mail_before() -> None:
+    async with SmtpPeer([GREETING, EHLO, MAIL, RCPT, DATA, (CONTENT, Wait(), "250 OK"), *LETTER[:3], (HANG_UP,)]) as peer:
+        session = await opened(peer)
+        gate, one, _, two = await two_in_line(session)
+        gate.is_open.set()
+        await asyncio.sleep(0.1)
+        session.lose_patience(asyncio.get_running_loop().time() + ALONG - 1)
+        await asyncio.sleep(0.05)
+        assert not two.done()
+        session.lose_patience(asyncio.get_running_loop().time() + ALONG + 1)
+        assert isinstance(await two, Stale)
+        peer.go.set()
+        assert isinstance(await one, Delivered)
+        assert not session.is_usable
+
+
+async def test_a_server_that_speaks_before_the_mail_gets_none() -> None:
+    async with SmtpPeer([GREETING, EHLO, MAIL, RCPT, (*DATA, "552 5.3.4 Too big"), (HANG_UP,)]) as peer:
+        assert isinstance(await hand_over(await opened(peer)), Deferred)
+        await peer.done()
+    assert not peer.sessions[0].contents
+
+
 async def test_a_mail_recalled_before_its_commands_were_sent_leaves_the_session_usable() -> None:
     async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER]) as peer:
         session = await opened(peer)
@@ -254,7 +313,7 @@ async def test_of_many_mails_over_few_connections_each_gets_its_own_answer(seed:
         envelope = Envelope("b@sender.test", f"r{refusal}.d{answer}.{number}@x.test")
         async with places:
             while True:
-                transaction = await connections.begin([target], most, loop.time() + 10)
+                transaction = await connections.begin([target], lambda: most, loop.time() + 10)
                 assert isinstance(transaction, Transaction)
                 assert connections.open <= most
                 try:
@@ -277,27 +336,50 @@ async def test_a_quick_server_gets_its_mails_over_few_connections() -> None:
     async with SmtpPeer([GREETING, EHLO, *LETTER * 4, QUIT], [GREETING, EHLO, *LETTER, QUIT]) as peer:
         path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
         target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
-        first = await path.begin([target], 10, deadline)
+        first = await path.begin([target], lambda: 10, deadline)
         assert isinstance(first, Transaction)
-        assert path.places == 0  # nobody knows yet how quick it is
+        assert path.places(10) == 0  # nobody knows yet how quick it is
         assert isinstance(await hand_over(first), Delivered)
         path.end(first, keep=True)
-        one, two, three = [await path.begin([target], 10, deadline) for _ in range(3)]
+        one, two, three = [await path.begin([target], lambda: 10, deadline) for _ in range(3)]
         assert isinstance(one, Transaction)
         assert isinstance(two, Transaction)
         assert isinstance(three, Transaction)
         assert one.session is two.session is first.session
         assert three.session is not first.session
         assert path.open == 2
+        path.end(two, keep=True)
+        assert path.places(2) == 1
+        assert path.places(1) == 0  # it has more than it may: nobody follows on what is to go
+
+
+async def test_one_that_waits_for_room_looks_again_when_opening_another_failed() -> None:
+    async with SmtpPeer([("554 5.3.2 No", Delay(0.3)), QUIT]) as peer:
+        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
+        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
+        opening = asyncio.create_task(path.begin([target], lambda: 1, deadline))
+        await asyncio.sleep(0.05)
+        waits = asyncio.create_task(path.begin([target], lambda: 1, deadline))
+        assert isinstance(await opening, Unreached)
+        assert isinstance(await asyncio.wait_for(waits, 2), LeftAlone)
+        assert path.open == 0
+
+
+async def test_nobody_waits_for_room_beyond_its_deadline() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER, QUIT]) as peer:
+        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
+        target, now = Target(10, "mx", peer.host), asyncio.get_running_loop().time()
+        assert isinstance(await path.begin([target], lambda: 1, now + 10), Transaction)
+        assert await path.begin([target], lambda: 1, now + 0.2) == LeftAlone(0.0)
 
 
 async def test_at_the_limit_one_waits_for_a_place_instead_of_opening_one_more() -> None:
     async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER, QUIT]) as peer:
         path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
         target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
-        first = await path.begin([target], 1, deadline)
+        first = await path.begin([target], lambda: 1, deadline)
         assert isinstance(first, Transaction)
-        waits = asyncio.create_task(path.begin([target], 1, deadline))
+        waits = asyncio.create_task(path.begin([target], lambda: 1, deadline))
         await asyncio.sleep(0.1)
         assert not waits.done()
         assert isinstance(await hand_over(first), Delivered)

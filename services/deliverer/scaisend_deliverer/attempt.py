@@ -113,15 +113,21 @@ class Attempts:
     ) -> Result | Unreached | LeftAlone:
         """Hand the mail over in a warm session or a new one; a warm one that turns out to be over costs no attempt."""
         claimed, deadline = None, self._loop.time() + self._seconds
-        at_once = waiting.job.stream is Stream.TRANSACTIONAL
+        at_once = waiting.job.stream is Stream.TRANSACTIONAL or not path.ready  # nobody gains from waiting behind another's mail
         while True:
-            transaction = await path.connections.begin(destination.targets, path.most(), deadline, at_once=at_once)
+            try:
+                transaction = await path.connections.begin(destination.targets, path.most, deadline, at_once=at_once)
+            except asyncio.CancelledError:
+                if claimed is not None:
+                    await self._unclaim(waiting.job, claimed)
+                raise
             if not isinstance(transaction, Transaction):
                 path.pace = path.pace.stopped() if isinstance(transaction, Unreached) else path.pace
                 if claimed is not None and isinstance(transaction, LeftAlone):
                     await self._unclaim(waiting.job, claimed)
                 return transaction
             waiting.transaction = transaction
+            path.look_again()  # another may follow it
             now = datetime.fromtimestamp(self._now(), UTC)
             try:
                 mail = await self._writer.write(waiting.job, content, sender, transaction.extensions, now)
@@ -137,6 +143,7 @@ class Attempts:
                 await self._unclaim(waiting.job, claimed)
             if not isinstance(result, Stale):
                 return result
+            waiting.transaction = None  # nothing was said: it can be taken back by cancelling it
 
     async def _permit(self, job: Job, claimed: Awaitable[Permit]) -> Permit:
         """Return the ledger's word. Where it has none, Postgres says what is stopped: rather an attempt unclaimed than none at all."""
@@ -155,6 +162,9 @@ class Attempts:
 
     async def _unclaim(self, job: Job, claimed: Awaitable[Permit]) -> None:
         """Give up a claim under which nothing was sent; left behind, it would stand for a mail in doubt. One on its way is waited for."""
+        await asyncio.shield(self._release(job, claimed))
+
+    async def _release(self, job: Job, claimed: Awaitable[Permit]) -> None:
         with suppress(RedisAway):
             await claimed
         await self._ledger.release(job)

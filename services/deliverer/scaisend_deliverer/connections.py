@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge
@@ -66,7 +66,7 @@ class Connections:
         self._lent: list[Session] = []
         self._idle: list[Session] = []
         self._closing: set[asyncio.Task[None]] = set()
-        self._change: asyncio.Future[None] | None = None  # somebody waits for the end of a transaction
+        self._change: asyncio.Future[None] | None = None  # somebody waits for a connection to be free, or gone
         self._loop = asyncio.get_running_loop()
         self.open = 0
         """Connections that stand or are being opened."""
@@ -76,33 +76,36 @@ class Connections:
         """How many are lent to nobody."""
         return len(self._idle)
 
-    @property
-    def places(self) -> int:
-        """How many transactions could stand in line behind one that has its turn, on top of one for each connection that may be."""
-        return sum(self._can_be_followed(session, WITHIN_LIMIT) for session in self._lent)
+    def places(self, most: int) -> int:
+        """Return how many transactions could stand in line behind one that has its turn, on top of one for each of `most` connections."""
+        return 0 if self.open > most else sum(self._can_be_followed(session, WITHIN_LIMIT) for session in self._lent)
 
     async def begin(
-        self, targets: Sequence[Target], most: int, deadline: float, *, at_once: bool = False
+        self, targets: Sequence[Target], most: Callable[[], int], deadline: float, *, at_once: bool = False
     ) -> Transaction | Unreached | LeftAlone:
-        """Return a transaction with the best host that can be had, over one of `most` connections that the path may have.
+        """Return a transaction with the best host that can be had, over one of `most` connections that the path may have at the time.
 
         A server that is quick to take mails gets them over few connections, one behind the other: a write, a read and a round trip each.
         `at_once`: rather over one that is free.
         """
         while True:
-            usable = self._hosts.usable(targets, self._loop.time())
+            now = self._loop.time()
+            usable = self._hosts.usable(targets, now)
             if not usable:
-                return LeftAlone(max(0.0, self._hosts.next_try(targets) - self._loop.time()))
+                return LeftAlone(max(0.0, self._hosts.next_try(targets) - now))
+            if now >= deadline:
+                return LeftAlone(0.0)
             best = {target.host for target in usable if target.preference == usable[0].preference}
             session = self._take_idle(best) if at_once else None
-            session = session or self._followed(best, QUICK) or self._take_idle(best)
-            if session is None and self.open >= most and not self._idle:
+            may_follow = self.open <= most()
+            session = session or (self._followed(best, QUICK) if may_follow else None) or self._take_idle(best)
+            if session is None and may_follow and self.open >= most() and not self._idle:
                 session = self._followed(best, WITHIN_LIMIT)
             if session is not None:
                 return self._begin(session)
-            if self.open < most:
+            if self.open < most():
                 break
-            await self._room()
+            await self._room(deadline - now)
         self._count(1)
         opened: Session | Unreached | None = None
         try:
@@ -116,9 +119,7 @@ class Connections:
         """Take back a transaction; a connection that cannot be used again, or shall not be kept, is closed after its last one."""
         session = transaction.session
         session.end(transaction)
-        if self._change is not None:
-            self._change.set_result(None)
-            self._change = None
+        self._changed()
         if transaction.was_ignored:
             log.warning("keeps_mails_apart", mx=str(session.target))
             self._hosts.ignored(session.target, self._loop.time())
@@ -173,12 +174,18 @@ class Connections:
                 return self._idle.pop(index)
         return None
 
-    async def _room(self) -> None:
+    async def _room(self, within: float) -> None:
         """Wait until there may be room for one more connection, or one is free: idle ones go first, and are gone before another comes."""
         if self._idle:
             self._close(self._idle.pop(0))
         self._change = self._change or self._loop.create_future()
-        await asyncio.wait((*self._closing, self._change), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((self._change,), timeout=within)
+
+    def _changed(self) -> None:
+        """Whoever waits for room looks again."""
+        if self._change is not None:
+            self._change.set_result(None)
+            self._change = None
 
     async def _open(self, targets: Sequence[Target], deadline: float) -> Session | Unreached:
         """Try one target after the other."""
@@ -226,6 +233,8 @@ class Connections:
 
     def _count(self, change: int) -> None:
         self.open += change
+        if change < 0:
+            self._changed()
         CONNECTIONS.inc(change)
 
     def __repr__(self) -> str:

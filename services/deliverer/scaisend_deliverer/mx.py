@@ -108,27 +108,32 @@ class Mx:
         self._may = may
         self._shuffle = shuffle
         self._clock = clock
-        self._kept: dict[str, tuple[float, Answer]] = {}
+        self._kept: dict[str, tuple[Answer, float, float]] = {}  # an answer, its expiry, and from when on it is looked up anew
         self._flights: Flights[str, Answer] = Flights()
 
     async def destination(self, domain: str) -> Answer:
         """Return where the mail of a domain (lower-case A-labels) goes."""
-        until, answer = self._kept.get(domain, (0.0, None))
-        left = until - self._clock()
-        if answer is None or left <= 0:
+        now = self._clock()
+        answer, expires_at, renewed_from = self._kept.get(domain, (None, 0.0, 0.0))
+        if answer is None or expires_at <= now:
             return await self._flights.join(domain, self._look_up)
-        if left < RENEWED and not isinstance(answer, Deferred):
+        if renewed_from < now:
             self._flights.start(domain, self._look_up)
         return answer
 
     async def _look_up(self, domain: str) -> Answer:
         answer = await self._asked(domain)
-        until, known = self._kept.get(domain, (0.0, None))
-        if isinstance(answer, Deferred) and known is not None and until > self._clock():
-            return known  # it could not be renewed, and stays good until it expires
+        now = self._clock()
+        known, expires_at, _ = self._kept.get(domain, (None, 0.0, 0.0))
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        self._kept[domain] = self._clock() + (FAILED_KEPT if isinstance(answer, Deferred) else KEPT), answer
+        if not isinstance(answer, Deferred):
+            self._kept[domain] = answer, now + KEPT, now + KEPT - RENEWED
+        elif known is None or expires_at <= now:
+            self._kept[domain] = answer, now + FAILED_KEPT, float("inf")
+        else:  # it could not be renewed, and stays good until it expires
+            self._kept[domain] = known, expires_at, now + FAILED_KEPT
+            return known
         return answer
 
     async def _asked(self, domain: str) -> Answer:

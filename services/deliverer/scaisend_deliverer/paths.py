@@ -34,7 +34,9 @@ UNDER_WAY = Gauge("scaisend_attempts_under_way", "Attempts under way")
 class Path:
     """One (source, site)."""
 
-    def __init__(self, source: str, site: str, shard: int, connections: Connections, limit: int, careful_until: float) -> None:
+    def __init__(
+        self, source: str, site: str, shard: int, connections: Connections, limit: int, careful_until: float, look: Callable[[Path], None]
+    ) -> None:
         self.source = source
         self.site = site
         self.shard = shard
@@ -48,16 +50,21 @@ class Path:
         self.is_queued = False  # for a turn
         self.used_at = 0.0
         self._careful_until = careful_until
+        self._look = look
         self._clock = asyncio.get_running_loop().time
 
     def most(self) -> int:
         """Return how many connections it may have now; few while an earlier owner of the shard may still have some."""
         return usable_connections(self.pace.limit, is_takeover=self._clock() < self._careful_until, allowed=self.pace.allowed)
 
+    def look_again(self) -> None:
+        """There may be room for one more attempt."""
+        self._look(self)
+
     def has_room(self) -> bool:
         """One more attempt finds a connection, or a place behind another's mail."""
         most, running = self.most(), len(self.running)
-        return running < most or (most > 0 and running < most + self.connections.places)
+        return running < most or (most > 0 and running < most + self.connections.places(most))
 
     def __repr__(self) -> str:
         return f"<Path {self.source}|{self.site}: {len(self.ready)} ready, {len(self.running)} running, {self.connections!r}>"
@@ -181,8 +188,12 @@ class Paths:
         path = self._paths.get(key)
         if path is None:
             careful_until = self._takeover_until.get(job.shard, 0.0)
-            path = self._paths[key] = Path(*key, self._connections(), self._limit, careful_until)
+            path = self._paths[key] = Path(*key, self._connections(), self._limit, careful_until, self._look_at)
         return path
+
+    def _look_at(self, path: Path) -> None:
+        self._queue(path)
+        self._start()
 
     def _queue(self, path: Path) -> None:
         if path.ready and not path.is_queued:

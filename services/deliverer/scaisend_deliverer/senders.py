@@ -30,6 +30,7 @@ MOST_KEPT = 20_000
 
 Find = Callable[[str, list[str]], Awaitable[SenderRow | None]]
 _Name = tuple[str, str]  # tenant id, From domain
+_Flight = tuple[str, str, int]  # and of what generation the answer is
 T = TypeVar("T")
 
 
@@ -64,7 +65,7 @@ class Senders:
         self._kek = kek
         self._clock = clock
         self._known: dict[_Name, _Known] = {}
-        self._flights: Flights[_Name, Sender | None] = Flights()
+        self._flights: Flights[_Flight, Sender | None] = Flights()
         self._generation = 0  # of what there is to know
 
     async def of(self, tenant_id: str, domain: str) -> Sender:
@@ -74,9 +75,9 @@ class Senders:
         if known is not None and known.fresh_until > now:
             sender = known.sender
             if known.renewed_from < now:
-                self._flights.start((tenant_id, domain), self._read)
+                self._flights.start((tenant_id, domain, self._generation), self._read)
         else:
-            sender = await self._flights.join((tenant_id, domain), self._read)
+            sender = await self._flights.join((tenant_id, domain, self._generation), self._read)
         if sender is None:
             raise CannotSign(f"no verified domain with a DKIM key for {domain}")
         return sender
@@ -88,8 +89,10 @@ class Senders:
             if tenant_id is None or tenant == tenant_id:
                 known.fresh_until = float("-inf")
 
-    async def _read(self, name: _Name) -> Sender | None:
-        known, generation = self._known.get(name), self._generation
+    async def _read(self, flight: _Flight) -> Sender | None:
+        *_, generation = flight
+        name = flight[:2]
+        known = self._known.get(name)
         try:
             row = await self._find(name[0], candidates(name[1]))
         except DatabaseAway:

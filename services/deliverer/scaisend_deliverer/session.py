@@ -58,9 +58,13 @@ class Session:
         elif self._is_spoilt:
             self.close("the mail that was announced does not follow")
 
-    def first(self) -> Transaction:
-        """Return the transaction whose turn it is."""
-        return self._line[0]
+    def first(self) -> Transaction | None:
+        """Return the transaction whose turn it is, if there is one."""
+        return self._line[0] if self._line else None
+
+    def has(self, transaction: Transaction) -> bool:
+        """It stands in line."""
+        return transaction in self._line
 
     def behind(self, transaction: Transaction) -> Transaction | None:
         """Return the transaction that follows, if there is one."""

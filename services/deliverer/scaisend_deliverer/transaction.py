@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # a session makes its transactions
     from scaisend_deliverer.session import Session
 
 CLOSING = 421  # the server closes the connection, whatever it answers (RFC 5321 3.8)
-OUT_OF_TURN = 503
 PATIENCE = 1.0  # seconds for the mail before, before another connection is looked for
 ALONG = 30.0  # seconds for the reply to a MAIL that followed a mail at once: some server may have dropped it, and no attempt is lost
 _DOT = b".\r\n"
@@ -70,6 +69,7 @@ class Transaction:
         self._is_recalled = False
         self._flight = b""
         self._went_along = False
+        self._had_its_turn = False
         self._turn: asyncio.Future[None] | None = None
         self._since = 0.0
         self.was_ignored = False
@@ -95,13 +95,16 @@ class Transaction:
         `deadline` (loop time) bounds all until the final dot; after it the server has ten minutes (RFC 5321 4.5.3.2.6).
         """
         session, offer = self._session, self._session.offer
+        if self._is_recalled:
+            return Recalled()
         if offer.size and len(wire) > offer.size:
             why = f"the mail has {len(wire)} octets, {session.target.host} takes {offer.size}"
             return Bounced(why, "5.3.4", BounceKind.BLOCKED)
         commands = mail_command(envelope, len(wire), offer), rcpt_command(envelope), _DATA
-        if session.first() is not self and not await self._comes_to_its_turn(b"".join(commands)):
+        if session.first() is not self and not await self._comes_to_its_turn(b"".join(commands), deadline):
             return Recalled() if self._is_recalled else Stale("its turn did not come")
         self._is_fresh = session.mails == 0
+        self._had_its_turn = self._dialogue.is_open
         self._dialogue.deadline = deadline
         try:
             await self._introduce(*commands)
@@ -118,7 +121,7 @@ class Transaction:
 
     def recall(self) -> None:
         """Take it back, unless its final dot was sent."""
-        if self._dot_sent:
+        if self._dot_sent or not self._session.has(self):
             return
         self._is_recalled = True
         if self._session.first() is self:
@@ -127,8 +130,8 @@ class Transaction:
             self.wake()
 
     def lose_patience(self, now: float) -> None:
-        """Give up a place in line where the mail before takes long (`now` in loop time); commands that are under way are waited for."""
-        if self._turn is not None and not self._went_along and now - self._since > PATIENCE:
+        """Give up a place in line where the mail before takes long (`now` in loop time)."""
+        if self._turn is not None and now - self._since > (ALONG if self._went_along else PATIENCE):
             self._session.answer_seconds = float("inf")
             self.wake()
 
@@ -144,23 +147,23 @@ class Transaction:
         self._went_along = True
         return self._flight
 
-    async def _comes_to_its_turn(self, flight: bytes) -> bool:
-        """Wait for the mail before, whose session then is this one's. False: recalled, or it takes long and nothing was sent."""
+    async def _comes_to_its_turn(self, flight: bytes, deadline: float) -> bool:
+        """Wait for the mail before, whose session then is this one's. False: recalled, or it takes too long."""
         session, loop = self._session, self._dialogue.loop
-        if self._is_recalled:
-            return False
         self._flight = flight
-        if session.first()._dot_sent:  # noqa: SLF001 - one of ours
+        before = session.first()
+        if before is not None and before._dot_sent:  # noqa: SLF001 - one of ours
             self._dialogue.send(self.go_along())
         self._turn = loop.create_future()
         self._since = loop.time()
+        goes_on = False
         try:
             await self._turn
+            goes_on = session.first() is self and not self._is_recalled and loop.time() < deadline
         finally:
-            is_next = session.first() is self
-            if not is_next and self._went_along:
+            if self._went_along and not goes_on:
                 session.spoil()
-        return is_next and not self._is_recalled
+        return goes_on
 
     async def _introduce(self, mail: bytes, rcpt: bytes, data: bytes) -> None:
         """Say RSET, MAIL, RCPT, DATA as far as the server agrees; note the first refusal, and whether it waits for the mail."""
@@ -179,8 +182,9 @@ class Transaction:
             reply = await dialogue.reply(seconds)
             kind = reply.code // 100
             self._is_in_data = stage is Stage.DATA and kind == 3
-            if not self._is_fresh and (reply.code == CLOSING or (self._went_along and reply.code == OUT_OF_TURN)):
-                self.was_ignored = reply.code == OUT_OF_TURN
+            out_of_turn = self._went_along and stage is Stage.MAIL and kind == 5  # or the answer to something else: it is asked alone
+            if not self._is_fresh and (reply.code == CLOSING or out_of_turn):
+                self.was_ignored = out_of_turn
                 raise Broken(str(reply))
             self._is_fresh = True
             if kind != (3 if stage is Stage.DATA else 2) and self._refusal is None:
@@ -224,8 +228,8 @@ class Transaction:
             content = _DOT
         if not answer.holds():
             return self._halted(answer)
-        if not dialogue.is_open:
-            raise Broken("lost before the mail was sent")
+        if not dialogue.is_quiet:
+            raise Broken("lost before the mail was sent, or answered before it was")
         fail_here("deliverer.before_final_dot")
         self._dot_sent = True
         follower = session.behind(self)
@@ -247,7 +251,7 @@ class Transaction:
         return Halted(answer)
 
     def _broken(self, why: str) -> Result:
-        self.was_ignored |= self._went_along and not self._is_fresh and self._dialogue.is_late
+        self.was_ignored |= self._went_along and self._had_its_turn and not self._is_fresh and self._dialogue.is_late
         self._session.close(why)
         if self._refusal is not None:
             return judge(*self._refusal)

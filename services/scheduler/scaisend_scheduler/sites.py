@@ -61,8 +61,11 @@ class Sites:
 
     async def _renew(self, domain: str) -> None:
         answer = await self._resolver.mx(domain)
-        if not isinstance(answer, DnsFailed):  # what is known stays good until it expires
+        if not isinstance(answer, DnsFailed):
             self._keep(domain, answer)
+        elif domain in self._kept:  # what is known stays good until it expires
+            site, expires_at, _ = self._kept[domain]
+            self._kept[domain] = site, expires_at, self._clock() + UNKNOWN_KEPT
 
     def _keep(self, domain: str, answer: MxAnswer) -> str:
         if len(self._kept) > MOST_KEPT:
