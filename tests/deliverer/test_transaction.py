@@ -166,6 +166,29 @@ async def test_a_mail_recalled_just_when_its_turn_has_come_gives_no_session_back
         await peer.done()
 
 
+@pytest.mark.parametrize("how", ["recalled", "cancelled"])
+async def test_who_stands_behind_a_mail_that_was_taken_back_gets_none_of_its_answers(how: str) -> None:
+    """Its own mail would go to the other's recipient."""
+    async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER[:3], (HANG_UP,)]) as peer:
+        session = await opened(peer)
+        first, second = session.begin(), session.begin()
+        gate = Gate()
+        one, two = asyncio.create_task(hand_over(first, permit=gate)), asyncio.create_task(hand_over(second))
+        await asyncio.sleep(0.1)
+        gate.is_open.set()
+        assert isinstance(await one, Delivered)
+        session.end(first)
+        third = session.begin()
+        second.recall() if how == "recalled" else two.cancel()
+        three = asyncio.create_task(hand_over(third))
+        await asyncio.wait((two,))
+        session.end(second)
+        assert isinstance(await three, Stale)
+        session.end(third)
+        await peer.done()
+    assert len(peer.sessions[0].contents) == 1
+
+
 async def test_who_has_ended_cannot_be_recalled() -> None:
     async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER]) as peer:
         session = await opened(peer)

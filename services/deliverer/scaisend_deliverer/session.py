@@ -36,6 +36,11 @@ class Session:
         return not self._is_over and self.dialogue.is_quiet
 
     @property
+    def is_over(self) -> bool:
+        """It was closed here: whatever the server still says is for nobody."""
+        return self._is_over
+
+    @property
     def is_lent(self) -> bool:
         """A transaction has it."""
         return bool(self._line)
@@ -52,11 +57,12 @@ class Session:
 
     def end(self, transaction: Transaction) -> None:
         """Take a transaction out of the line; the next one has its turn."""
+        had_its_turn = self._line[0] is transaction
         self._line.remove(transaction)
+        if self._is_spoilt and had_its_turn:  # before anybody else reads what is answered to its commands
+            self.close("the mail that was announced does not follow")
         if self._line:
             self._line[0].wake()
-        elif self._is_spoilt:
-            self.close("the mail that was announced does not follow")
 
     def first(self) -> Transaction | None:
         """Return the transaction whose turn it is, if there is one."""

@@ -69,7 +69,6 @@ class Transaction:
         self._is_recalled = False
         self._flight = b""
         self._went_along = False
-        self._had_its_turn = False
         self._turn: asyncio.Future[None] | None = None
         self._since = 0.0
         self.was_ignored = False
@@ -104,7 +103,6 @@ class Transaction:
         if session.first() is not self and not await self._comes_to_its_turn(b"".join(commands), deadline):
             return Recalled() if self._is_recalled else Stale("its turn did not come")
         self._is_fresh = session.mails == 0
-        self._had_its_turn = self._dialogue.is_open
         self._dialogue.deadline = deadline
         try:
             await self._introduce(*commands)
@@ -148,7 +146,7 @@ class Transaction:
         return self._flight
 
     async def _comes_to_its_turn(self, flight: bytes, deadline: float) -> bool:
-        """Wait for the mail before, whose session then is this one's. False: recalled, or it takes too long."""
+        """Wait for the mail before, whose session then is this one's. False: recalled, it takes too long, or the connection is over."""
         session, loop = self._session, self._dialogue.loop
         self._flight = flight
         before = session.first()
@@ -159,7 +157,7 @@ class Transaction:
         goes_on = False
         try:
             await self._turn
-            goes_on = session.first() is self and not self._is_recalled and loop.time() < deadline
+            goes_on = session.first() is self and not session.is_over and not self._is_recalled and loop.time() < deadline
         finally:
             if self._went_along and not goes_on:
                 session.spoil()
@@ -251,7 +249,7 @@ class Transaction:
         return Halted(answer)
 
     def _broken(self, why: str) -> Result:
-        self.was_ignored |= self._went_along and self._had_its_turn and not self._is_fresh and self._dialogue.is_late
+        self.was_ignored |= self._went_along and not self._is_fresh and self._dialogue.is_late
         self._session.close(why)
         if self._refusal is not None:
             return judge(*self._refusal)
