@@ -61,7 +61,8 @@ async def hand_over(
     """Hand a mail over in a transaction that has begun, or in a new one that is ended afterwards."""
     transaction = over.begin() if isinstance(over, Session) else over
     try:
-        return await transaction.hand_over(envelope, wire, permit, asyncio.get_running_loop().time() + seconds)
+        header, gap, body = wire.partition(b"\r\n\r\n")
+        return await transaction.hand_over(envelope, (header + gap, body), permit, asyncio.get_running_loop().time() + seconds)
     finally:
         if isinstance(over, Session):
             over.end(transaction)

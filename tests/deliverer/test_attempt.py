@@ -46,7 +46,7 @@ class Ending(Transaction):
         self._result = result
         self._asks = asks
 
-    async def hand_over(self, envelope: object, wire: bytes, permit: Callable[[], Awaitable[Permit]], deadline: float) -> Result:  # noqa: ARG002 - Transaction's
+    async def hand_over(self, envelope: object, wire: object, permit: Callable[[], Awaitable[Permit]], deadline: float) -> Result:  # noqa: ARG002 - Transaction's
         if self._asks:
             await permit()
         return self._result
@@ -88,7 +88,7 @@ async def attempt(redis: Redis, job: Job, *lent: Transaction | LeftAlone, waitin
 
     connections = SimpleNamespace(begin=begin, end=lambda *_, **__: None, open=0)
     path: Any = SimpleNamespace(connections=connections, pace=Pace(20), most=lambda: 20, ready=(), look_again=lambda: None)
-    mail = SimpleNamespace(envelope=None, wire=b"")
+    mail = SimpleNamespace(envelope=None, wire=(b"", b""))
     parts: dict[str, Any] = {
         "senders": SimpleNamespace(of=lambda *_: answer(SimpleNamespace(at_most_once=True))),
         "contents": SimpleNamespace(of=lambda *_: answer(CONTENT)),

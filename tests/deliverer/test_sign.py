@@ -43,7 +43,7 @@ def verifies(wire: bytes) -> bool:
 
 
 def signed(mail: Composed, body_hash: bytes | None = None) -> bytes:
-    return mail.wire(sign(mail, dkim_key(), NOW, body_hash=body_hash))
+    return b"".join(mail.wire(sign(mail, dkim_key(), NOW, body_hash=body_hash)))
 
 
 def order() -> Composed:

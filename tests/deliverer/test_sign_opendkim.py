@@ -57,7 +57,7 @@ def test_opendkim_verifies_what_we_sign_and_sees_what_was_changed(tmp_path: Path
                 head, Content((Part("text/plain", text()), Part("text/html", text())), attachments), BARE, message_id=MESSAGE_ID, date=NOW
             )
         )
-        good[f"good{number}"] = mail.wire(sign(mail, dkim_key, NOW))
+        good[f"good{number}"] = b"".join(mail.wire(sign(mail, dkim_key, NOW)))
     one = good["good0"]
     bad = {
         "from": b"From: evil@example.org\r\n" + one,

@@ -7,7 +7,6 @@ whatever it doubts it leaves to the second, whose words are SendGrid's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from json import JSONDecoder
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -18,11 +17,21 @@ from scaisend_api.check_fields import COMMON, check_headers, check_send_at
 from scaisend_api.check_recipients import check_own_fields
 from scaisend_api.check_request import check_categories, check_common_custom_args, check_request, check_settings, settings_of
 from scaisend_api.check_settings import is_on
+from scaisend_api.double_keys import has_double_keys
 from scaisend_api.json_value import Json
 from scaisend_api.limits import NAME_LENGTH, PERSONALIZATIONS, RECIPIENTS, SUBJECT_BYTES, Limits
 from scaisend_api.mail_request import MailRequest
 from scaisend_api.problem import BAD_REQUEST, INVALID_UTF8, Problem
-from scaisend_api.shape import AttachmentShape, BlockShape, MailboxShape, PersonalizationShape, RequestShape, Texts, decode_shape
+from scaisend_api.shape import (
+    AttachmentShape,
+    BlockShape,
+    MailboxShape,
+    PersonalizationShape,
+    RequestShape,
+    Texts,
+    decode_shape,
+    decode_text,
+)
 from scaisend_common.mail.address import Mailbox, parse_address
 from scaisend_common.messages import Attachment, Content, Part, Personalization
 
@@ -37,8 +46,8 @@ def read_request(body: bytes | bytearray, now: float, limits: Limits) -> MailReq
     """Return the request, or the problems that it has, at least one. `now` in unix seconds. Never raises, whatever the bytes."""
     try:
         shape = decode_shape(body)
-        if len(body) <= LOOKED_THROUGH:
-            _refuse_double_keys(body)
+        if len(body) <= LOOKED_THROUGH and has_double_keys(body, [bytes(block.value) for block in shape.content]):
+            raise _Doubt
         return _request_of(shape, now, limits)
     except (_Doubt, ValueError, RecursionError):  # of which msgspec's and json's errors are
         return _problems_of(body, now, limits)
@@ -52,19 +61,6 @@ def _problems_of(body: bytes | bytearray, now: float, limits: Limits) -> list[Pr
     except (ValueError, RecursionError):
         return [BAD_REQUEST]
     return check_request(request, now, limits) or [BAD_REQUEST]  # a mistake that only the first pass sees: a key that occurs twice
-
-
-def _refuse_double_keys(body: bytes | bytearray) -> None:
-    """Raise ValueError where an object has a key twice: two readers of such a request may disagree on what it says."""
-    _look_through(body.decode())
-
-
-def _no_double_keys(pairs: list[tuple[str, object]]) -> None:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key occurs twice")
-
-
-_look_through = JSONDecoder(object_pairs_hook=_no_double_keys, parse_int=lambda _: 0, parse_float=lambda _: 0).decode
 
 
 def _request_of(shape: RequestShape, now: float, limits: Limits) -> MailRequest:
@@ -191,9 +187,10 @@ def _content(shape: RequestShape) -> Content:
 
 
 def _part(block: BlockShape) -> Part:
-    if not block.value or not is_block_type(block.type):
+    text = decode_text(block.value)
+    if not text or not is_block_type(block.type):
         raise _Doubt
-    return Part(block.type, block.value)
+    return Part(block.type, text)
 
 
 def _attachment(shape: AttachmentShape) -> Attachment:

@@ -37,7 +37,7 @@ class BlockShape(msgspec.Struct, gc=False):
     """One content block."""
 
     type: str
-    value: str
+    value: Raw  # a text as JSON writes it: `decode_text` reads it
 
 
 class AttachmentShape(msgspec.Struct, gc=False):
@@ -74,3 +74,4 @@ class RequestShape(msgspec.Struct):
 
 
 decode_shape = msgspec.json.Decoder(RequestShape).decode
+decode_text = msgspec.json.Decoder(str).decode

@@ -44,9 +44,9 @@ class Composed:
         """The fields as lines, without the empty line after them."""
         return b"".join([b"%b: %b\r\n" % field for field in self.headers])
 
-    def wire(self, signature: bytes = b"") -> bytes:
-        """The whole mail, with the lines of its signature before it; dots are not yet doubled (RFC 5321 4.5.2)."""
-        return b"".join([signature, self.header_block(), b"\r\n", self.body])
+    def wire(self, signature: bytes = b"") -> tuple[bytes, bytes]:
+        """The whole mail: its header, which the lines of its signature begin, and its body; dots are not yet doubled (RFC 5321 4.5.2)."""
+        return b"".join([signature, self.header_block(), b"\r\n"]), self.body
 
 
 @dataclass(frozen=True, slots=True)

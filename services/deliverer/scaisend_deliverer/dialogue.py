@@ -60,10 +60,10 @@ class Dialogue(asyncio.Protocol):
         name = self._transport.get_extra_info("sockname") if self._transport else None
         return str(ip_address(name[0].partition("%")[0])) if name else ""
 
-    def send(self, data: bytes) -> None:
-        """Send; a connection that is lost already is noticed when its reply is waited for."""
+    def send(self, *data: bytes) -> None:
+        """Send, in one write; a connection that is lost already is noticed when its reply is waited for."""
         if self._transport is not None and not self._why_over:
-            self._transport.write(data)
+            self._transport.writelines(data)
 
     async def send_all(self, data: memoryview, within: float) -> None:
         """Send what may be large, `within` seconds for each piece. Raises Broken, also where the server answers before the end."""

@@ -32,7 +32,9 @@ def rcpt_command(envelope: Envelope) -> bytes:
     return f"RCPT TO:<{envelope.forward_path}>\r\n".encode()
 
 
-def stuffed(wire: bytes) -> bytes:
-    """Return a mail as it goes after 354: leading dots doubled, CRLF at its end, the final dot after it (RFC 5321 4.5.2, 4.1.1.4)."""
-    content = wire.replace(b"\r\n.", b"\r\n..")
-    return b"".join((b"." if content.startswith(b".") else b"", content, b"" if content.endswith(b"\r\n") else b"\r\n", b".\r\n"))
+def stuffed(lines: bytes) -> bytes:
+    """Return lines of a mail as they go after 354: leading dots doubled, CRLF at their end (RFC 5321 4.5.2, 4.1.1.4)."""
+    content = lines.replace(b"\r\n.", b"\r\n..")
+    if content.startswith(b"."):
+        content = b"." + content
+    return content if content.endswith(b"\r\n") else content + b"\r\n"

@@ -88,18 +88,21 @@ class Transaction:
         """Where the mail went, for its events."""
         return self._session.hop(ms)
 
-    async def hand_over(self, envelope: Envelope, wire: bytes, permit: Callable[[], Awaitable[Permit]], deadline: float) -> Result:
-        """Hand over the mail; `wire` is the whole mail, dots not yet doubled. `permit` is awaited before anything of it is sent.
+    async def hand_over(
+        self, envelope: Envelope, wire: tuple[bytes, bytes], permit: Callable[[], Awaitable[Permit]], deadline: float
+    ) -> Result:
+        """Hand over the mail; `wire` is its header and body, dots not yet doubled. `permit` is awaited before anything of it is sent.
 
         `deadline` (loop time) bounds all until the final dot; after it the server has ten minutes (RFC 5321 4.5.3.2.6).
         """
         session, offer = self._session, self._session.offer
         if self._is_recalled:
             return Recalled()
-        if offer.size and len(wire) > offer.size:
-            why = f"the mail has {len(wire)} octets, {session.target.host} takes {offer.size}"
+        octets = sum(map(len, wire))
+        if offer.size and octets > offer.size:
+            why = f"the mail has {octets} octets, {session.target.host} takes {offer.size}"
             return Bounced(why, "5.3.4", BounceKind.BLOCKED)
-        commands = mail_command(envelope, len(wire), offer), rcpt_command(envelope), _DATA
+        commands = mail_command(envelope, octets, offer), rcpt_command(envelope), _DATA
         if session.first() is not self and not await self._comes_to_its_turn(b"".join(commands), deadline):
             return Recalled() if self._is_recalled else Stale("its turn did not come")
         self._is_fresh = session.mails == 0
@@ -207,23 +210,27 @@ class Transaction:
             self._session.close("the server is closing")
         return judge(stage, reply)
 
-    async def _send(self, wire: bytes, permit: Callable[[], Awaitable[Permit]]) -> Result:
-        """Send the mail and return what the server made of it. A crash before the dot: not delivered; after it: in doubt."""
+    async def _send(self, wire: tuple[bytes, bytes], permit: Callable[[], Awaitable[Permit]]) -> Result:
+        """Send the mail and return what the server made of it. A crash before the dot: not delivered; after it: in doubt.
+
+        Header, body, dot and what goes along leave in one write, without being joined first: a body may have some 10 KB or more.
+        """
         session, dialogue, loop = self._session, self._dialogue, self._dialogue.loop
         self._stage = Stage.DOT
         answer = await permit()
         if not isinstance(answer, Go):
             return self._halted(answer)
-        content = stuffed(wire)
-        if len(content) > CHUNK:
+        content = [stuffed(part) for part in wire]
+        if sum(map(len, content)) > CHUNK:
             try:
-                await dialogue.send_all(memoryview(content)[: -len(_DOT)], self._timers.block)
+                for part in content:
+                    await dialogue.send_all(memoryview(part), self._timers.block)
             except Broken:
                 if (early := dialogue.reply_at_hand()) is None or early.code // 100 not in (4, 5):
                     raise
                 session.close("refused before the end of the mail")
                 return judge(Stage.DOT, early)
-            content = _DOT
+            content.clear()
         if not answer.holds():
             return self._halted(answer)
         if not dialogue.is_quiet:
@@ -231,7 +238,7 @@ class Transaction:
         fail_here("deliverer.before_final_dot")
         self._dot_sent = True
         follower = session.behind(self)
-        dialogue.send(content + follower.go_along() if follower is not None else content)
+        dialogue.send(*content, _DOT + follower.go_along() if follower is not None else _DOT)
         sent_at = loop.time()
         dialogue.deadline = sent_at + self._timers.dot
         reply = await dialogue.reply(self._timers.dot)

@@ -45,7 +45,7 @@ class Mail:
     """A mail as it is handed over."""
 
     envelope: Envelope
-    wire: bytes
+    wire: tuple[bytes, bytes]  # header and body
 
 
 class Writer:
