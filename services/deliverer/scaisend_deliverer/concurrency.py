@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-LEAST = 16  # so many of a millisecond each still keep a processor busy
-LATE = 0.012  # seconds: beside other busy processes a loop waits some milliseconds for its turn anyway
-PUNCTUAL = 0.006
+LEAST = 12  # so many of a millisecond each still keep a processor busy
+LATE = 0.004  # seconds: an attempt waits for the loop some five times; beside other busy processes a loop is 1 to 2 ms late anyway
+PUNCTUAL = 0.002
 LOOK_EVERY = 0.02  # seconds
 
 
