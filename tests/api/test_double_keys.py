@@ -7,7 +7,7 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scaisend_api.double_keys import LONG, has_double_keys
+from scaisend_api.double_keys import LONG, _without, has_double_keys
 
 LONG_TEXT = "x" * LONG
 texts = st.sampled_from(
@@ -39,6 +39,18 @@ objects = st.recursive(texts, lambda inner: st.lists(st.tuples(texts, inner), ma
 def test_keys_that_occur_twice_are_found_whatever_texts_are_left_out(request: Pairs, left_out: list[str], gap: str) -> None:
     body = request.written(gap).encode()
     assert has_double_keys(body, [json.dumps(text).encode() for text in left_out]) == request.repeats()
+
+
+def test_texts_are_left_out_however_the_request_is_indented() -> None:
+    texts = [f"{n}{LONG_TEXT}" for n in range(3)]
+    body = json.dumps({"content": [{"value": text} for text in texts]}, indent=2).encode()
+    assert len(_without(body, [json.dumps(text).encode() for text in texts])) < LONG
+
+
+def test_the_first_text_that_is_not_found_ends_the_search() -> None:
+    text = json.dumps(LONG_TEXT).encode()
+    body = b'{"a":' + text + b"}"
+    assert _without(body, [b'"elsewhere' + text[1:], text]) == body
 
 
 def test_what_is_between_two_strings_is_no_text() -> None:

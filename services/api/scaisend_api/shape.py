@@ -1,6 +1,7 @@
 """The shape of a mail/send request that has no mistake of type: what the first pass decodes into. Unknown keys are ignored.
 
-A field that is null, or of another type, does not decode; absent ones are UNSET where absence is not the same as emptiness.
+A field that is null, or of another type, does not decode, but for Raw ones, which are decoded when they are used; absent ones are UNSET
+where absence is not the same as emptiness.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def rcpt_command(envelope: Envelope) -> bytes:
 
 
 def stuffed(lines: bytes) -> bytes:
-    """Return lines of a mail as they go after 354: leading dots doubled, CRLF at their end (RFC 5321 4.5.2, 4.1.1.4)."""
+    """Return lines of a mail, at least one, as they go after 354: leading dots doubled, CRLF at their end (RFC 5321 4.5.2, 4.1.1.4)."""
     content = lines.replace(b"\r\n.", b"\r\n..")
     if content.startswith(b"."):
         content = b"." + content

@@ -213,7 +213,7 @@ class Transaction:
     async def _send(self, wire: tuple[bytes, bytes], permit: Callable[[], Awaitable[Permit]]) -> Result:
         """Send the mail and return what the server made of it. A crash before the dot: not delivered; after it: in doubt.
 
-        Header, body, dot and what goes along leave in one write, without being joined first: a body may have some 10 KB or more.
+        Header, body, dot and what goes along leave in one write, unless they are large; they are not joined first, for a body may be long.
         """
         session, dialogue, loop = self._session, self._dialogue, self._dialogue.loop
         self._stage = Stage.DOT
