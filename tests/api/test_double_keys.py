@@ -57,3 +57,5 @@ def test_what_is_between_two_strings_is_no_text() -> None:
     between = '"' + ":" + " " * LONG + '"'
     assert not has_double_keys(f'{{"a{between}b","c":1}}'.encode(), [between.encode()])
     assert has_double_keys(f'{{"a{between}b","a":1}}'.encode(), [between.encode()])
+    assert not has_double_keys(f'{{"a{between},b","c":1}}'.encode(), [between.encode()])  # what is left is no JSON: all of it is read
+    assert has_double_keys(f'{{"a{between},b","a":1}}'.encode(), [between.encode()])

@@ -50,11 +50,6 @@ class Dialogue(asyncio.Protocol):
         """The connection stands and the server has said nothing that it was not asked: fit for the next command."""
         return not self._why_over and not self._replies
 
-    @property
-    def is_open(self) -> bool:
-        """The connection stands."""
-        return not self._why_over
-
     def local_ip(self) -> str:
         """The address that the server sees, as far as we know it."""
         name = self._transport.get_extra_info("sockname") if self._transport else None
