@@ -42,8 +42,11 @@ NOWHERE = "127.0.0.1:9"  # nobody answers DNS there
 
 @dataclass
 class Routed:
+    """`rests` has the seconds of each rest that the router took; they take no time here."""
+
     amqp_url: str
     router: Router
+    rests: list[float]
 
     async def __call__(self, *submissions: Submission, redelivered: bool = False) -> list[Settlement]:
         return await self.router.handle([Incoming(each, "submit.transactional.0", redelivered, 0) for each in submissions])
@@ -53,7 +56,13 @@ class Routed:
 async def routing(amqp_url: str, dsn: str) -> AsyncIterator[Routed]:
     async with open_pool(dsn, name="test") as pool, publishing(amqp_url) as publisher:
         sites = Sites(Resolver(NOWHERE), patience=0.05)
-        yield Routed(amqp_url, Router(pool, BlobStore(pool), sites, publisher, Egress("default", "default", TOPOLOGY)))
+        rests: list[float] = []
+
+        async def rest(seconds: float) -> None:
+            rests.append(seconds)
+
+        router = Router(pool, BlobStore(pool), sites, publisher, Egress("default", "default", TOPOLOGY), rest=rest)
+        yield Routed(amqp_url, router, rests)
 
 
 @pytest.fixture
@@ -84,6 +93,16 @@ async def test_jobs_of_one_path_share_a_message(route: Routed) -> None:
     jobs = await jobs_in(route.amqp_url)
     assert len(jobs) == 30
     assert len(await event_batches_in(route.amqp_url)) == 1
+
+
+async def test_bulk_rests_after_each_load_and_transactional_mail_does_not(route: Routed) -> None:
+    many = [f"u{n}@plain.test" for n in range(250)]
+    await route(a_submission(*many))
+    assert not route.rests
+    await route(a_submission(*many, stream=Stream.BULK))
+    assert len(route.rests) == 3
+    assert all(seconds > 0 for seconds in route.rests)
+    assert len(await jobs_in(route.amqp_url, Stream.BULK)) == 250
 
 
 async def test_suppressed_recipients_are_dropped_per_tenant(route: Routed, postgres_dsn: str) -> None:

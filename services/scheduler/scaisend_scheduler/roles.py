@@ -62,7 +62,7 @@ def route(parts: Parts) -> Role:
             prefetch=64,  # a queue; 128 KiB of inline content at most each
             most=100,
             linger=timedelta(milliseconds=parts.settings.route_linger_ms),
-            concurrency=2,  # one waits for Postgres or DNS while the other is planned
+            concurrency=2 if stream is Stream.TRANSACTIONAL else 1,  # one waits for Postgres or DNS while the other is planned
             outages=OUTAGES,
         )
         for stream in Stream

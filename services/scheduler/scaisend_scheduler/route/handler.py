@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 
 from prometheus_client import Counter, Histogram
@@ -12,7 +13,17 @@ from structlog import get_logger
 
 from scaisend_common.mail.address import suppression_key
 from scaisend_common.mail.ids import made_at
-from scaisend_common.messages import Control, Job, LaterItem, Lines, Personalizations, Submission, WhyLater, decode_personalizations
+from scaisend_common.messages import (
+    Control,
+    Job,
+    LaterItem,
+    Lines,
+    Personalizations,
+    Stream,
+    Submission,
+    WhyLater,
+    decode_personalizations,
+)
 from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Refused, Settlement
 from scaisend_common.plumbing.blobs import BlobMissing, BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
@@ -22,6 +33,7 @@ from scaisend_scheduler.publishing import publish_all, publish_what_fits
 from scaisend_scheduler.route.credit import Credit
 from scaisend_scheduler.route.expand import Delivery, expand
 from scaisend_scheduler.route.plan import Plan, plan_of
+from scaisend_scheduler.route.rest import rest_seconds
 from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.sites import Sites
 from scaisend_scheduler.store import find_barred
@@ -48,6 +60,7 @@ class Router:
         *,
         now: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._pool = pool
         self._blobs = blobs
@@ -56,6 +69,7 @@ class Router:
         self._egress = egress
         self._now = now
         self._jitter = jitter
+        self._rest = rest
         self._credit = Credit()
 
     async def hear(self, message: Control) -> None:
@@ -72,7 +86,10 @@ class Router:
         opened = [await self._open(incoming.value) for incoming in batch]
         deliveries = _deliveries(batch, opened)
         while load := list(islice(deliveries, LOAD)):
+            began = self._now()
             await self._route(load)
+            if load[-1].message.stream is Stream.BULK:
+                await self._rest(rest_seconds(len(load), LOAD, self._now() - began))
         fail_here("scheduler.route.after_publish_before_ack")
         return [each if isinstance(each, Park) else Ack() for each in opened]
 
