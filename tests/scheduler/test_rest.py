@@ -21,5 +21,5 @@ def test_who_routes_more_at_once_rests_no_less(deliveries: int, took: float) -> 
 
 
 def test_a_full_load_is_followed_by_a_multiple_of_its_time_and_a_single_mail_by_almost_nothing() -> None:
-    assert rest_seconds(100, 100, 0.02) == SHARE * 0.02
+    assert rest_seconds(100, 100, 0.01) == SHARE * 0.01
     assert rest_seconds(1, 100, 0.005) < 0.0002

@@ -6,10 +6,10 @@ longer. So bulk is routed one load at a time, with rests in which others find bo
 
 from __future__ import annotations
 
-SHARE = 3.0  # rest for each second of work on a full load; a smaller one holds up less
-LONGEST = 0.1  # seconds: what took longer waited for DNS or Postgres and held up nobody
+SHARE = 3.0  # rest for each second of work on a full load; a smaller one holds up less, and its sender may be the only one
+LONGEST = 0.05  # seconds: a thousand deliveries a second go on however slow broker and Postgres are; what took long waited for DNS
 
 
 def rest_seconds(deliveries: int, most: int, seconds: float) -> float:
     """Return for how long bulk rests after a load of so many `deliveries` of at most `most`, routed in so many `seconds`."""
-    return min(LONGEST, SHARE * max(0.0, seconds) * deliveries / most)
+    return min(LONGEST, SHARE * max(0.0, seconds) * (deliveries / most) ** 2)
