@@ -114,9 +114,11 @@ def _recipients() -> list[dict[str, str]]:
 
 
 def commit() -> str:
-    """The commit that is measured, with a plus where the tree differs from it."""
+    """The commit that is measured, with a plus where the tree differs from it (but for results)."""
     head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout.strip()
-    dirty = subprocess.run(["git", "status", "--porcelain"], cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout.strip()
+    dirty = subprocess.run(
+        ["git", "status", "--porcelain", "--", ".", ":!bench/results"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    ).stdout.strip()
     return f"{head}+" if dirty else head
 
 

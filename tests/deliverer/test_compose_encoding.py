@@ -36,6 +36,10 @@ def test_a_text_survives_but_for_its_line_ends(text: str) -> None:
 @example("ä" + " " * 200)
 @example("x" * 74 + "ä \n")
 @example("a" * 901)
+@example("ä\nFrom " + "y" * 69)
+@example("ä\nFrom " + "y" * 70)
+@example("ä\nFrom " + "y" * 71)
+@example("ä\nFrom " + "From " * 30)
 def test_an_encoded_text_is_seven_bit_in_lines_that_travel(text: str) -> None:
     encoding, content = encode_text(text)
     assert content.isascii()
@@ -44,6 +48,7 @@ def test_an_encoded_text_is_seven_bit_in_lines_that_travel(text: str) -> None:
     for line in content.split(b"\r\n"):
         assert len(line) <= (900 if encoding == SEVEN_BIT else 76)
         assert encoding == SEVEN_BIT or not line.endswith((b" ", b"\t"))
+        assert not line.startswith(b"From ")  # mbox files take it for the next mail
 
 
 @given(

@@ -19,6 +19,7 @@ _MAX_LINE = 998  # RFC 5322 2.1.1
 _BASE64_LINE = 76
 _BASE64_BLOCK = 57 * 1024  # octets encoded at a time, whole lines: blocks that fit the processor's cache
 _from_line = re.compile(rb"^From (?=.{0,69}$)", re.MULTILINE).sub
+_full_from_line = re.compile(rb"^From (?=.{70})", re.MULTILINE).sub  # two octets more would be too many: it is broken in two
 
 
 def encode_text(text: str) -> tuple[bytes, bytes]:
@@ -32,7 +33,7 @@ def encode_text(text: str) -> tuple[bytes, bytes]:
         return BASE64, encode_base64(raw.replace(b"\n", b"\r\n"))
     quoted = b2a_qp(raw, istext=True)  # with LF alone: given CRLF it would break long lines with whichever it met first
     if quoted.startswith(b"From ") or b"\nFrom " in quoted:
-        quoted = _from_line(b"=46rom ", quoted)
+        quoted = _full_from_line(b"=46rom=\n ", _from_line(b"=46rom ", quoted))
     return QUOTED_PRINTABLE, quoted.replace(b"\n", b"\r\n")
 
 

@@ -70,6 +70,7 @@ class Router:
         self._now = now
         self._jitter = jitter
         self._rest = rest
+        self._transactional_at = float("-inf")  # when transactional mail came last
         self._credit = Credit()
 
     async def hear(self, message: Control) -> None:
@@ -88,8 +89,7 @@ class Router:
         while load := list(islice(deliveries, LOAD)):
             began = self._now()
             await self._route(load)
-            if load[-1].message.stream is Stream.BULK:
-                await self._rest(rest_seconds(len(load), LOAD, self._now() - began))
+            await self._give_way(load, began)
         fail_here("scheduler.route.after_publish_before_ack")
         return [each if isinstance(each, Park) else Ack() for each in opened]
 
@@ -103,6 +103,14 @@ class Router:
         if full := await publish_what_fits(self._publisher, messages):
             await self._let_wait(full)
         self._note(load, plan)
+
+    async def _give_way(self, load: list[Delivery], began: float) -> None:
+        """Let bulk rest after a load whose routing began at `began`."""
+        now = self._now()
+        if load[0].message.stream is Stream.TRANSACTIONAL:
+            self._transactional_at = now
+        elif seconds := rest_seconds(len(load), LOAD, now - began, now - self._transactional_at):
+            await self._rest(seconds)
 
     def _due_at(self, job: Job) -> float | None:
         return self._credit.due_at(job, self._now(), self._jitter())
