@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import count
 
 import pytest
 from tests.scheduler.broker import TOPOLOGY, event_batches_in, jobs_in, publishing, waiting_in
@@ -53,7 +54,7 @@ class Routed:
 
 
 @asynccontextmanager
-async def routing(amqp_url: str, dsn: str) -> AsyncIterator[Routed]:
+async def routing(amqp_url: str, dsn: str, now: Callable[[], float] = time.time) -> AsyncIterator[Routed]:
     async with open_pool(dsn, name="test") as pool, publishing(amqp_url) as publisher:
         sites = Sites(Resolver(NOWHERE), patience=0.05)
         rests: list[float] = []
@@ -61,7 +62,7 @@ async def routing(amqp_url: str, dsn: str) -> AsyncIterator[Routed]:
         async def rest(seconds: float) -> None:
             rests.append(seconds)
 
-        router = Router(pool, BlobStore(pool), sites, publisher, Egress("default", "default", TOPOLOGY), rest=rest)
+        router = Router(pool, BlobStore(pool), sites, publisher, Egress("default", "default", TOPOLOGY), now=now, rest=rest)
         yield Routed(amqp_url, router, rests)
 
 
@@ -95,16 +96,22 @@ async def test_jobs_of_one_path_share_a_message(route: Routed) -> None:
     assert len(await event_batches_in(route.amqp_url)) == 1
 
 
-async def test_bulk_rests_after_each_load_beside_transactional_mail(route: Routed) -> None:
+async def test_bulk_rests_after_each_load_beside_transactional_mail(
+    broker_url: str, postgres_dsn: str, service_dsn: Callable[[str], str]
+) -> None:
+    await make_tenants(postgres_dsn)
     many = [f"u{n}@plain.test" for n in range(250)]
-    await route(a_submission(*many, stream=Stream.BULK))
-    assert not route.rests  # it was alone
-    await route(a_submission(*many))
-    assert not route.rests
-    await route(a_submission(*many, stream=Stream.BULK))
-    assert len(route.rests) == 3
-    assert all(seconds > 0 for seconds in route.rests)
-    assert len(await jobs_in(route.amqp_url, Stream.BULK)) == 500
+    begun = time.time()
+    milliseconds = (begun + n / 1000 for n in count())  # one passes at each look at the clock
+    async with routing(broker_url, service_dsn("scheduler"), now=lambda: next(milliseconds)) as route:
+        await route(a_submission(*many, stream=Stream.BULK))
+        assert not route.rests  # it was alone
+        await route(a_submission(*many))
+        assert not route.rests
+        await route(a_submission(*many, stream=Stream.BULK))
+        assert len(route.rests) == 3
+        assert all(seconds > 0 for seconds in route.rests)
+        assert len(await jobs_in(broker_url, Stream.BULK)) == 500
 
 
 async def test_suppressed_recipients_are_dropped_per_tenant(route: Routed, postgres_dsn: str) -> None:

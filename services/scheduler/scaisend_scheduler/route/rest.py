@@ -7,7 +7,7 @@ longer. So while there is transactional mail, bulk is routed one load at a time,
 from __future__ import annotations
 
 SHARE = 3.0  # rest for each second of work on a full load; a smaller one holds up less
-HEEDED = 5.0  # seconds after transactional mail for which more of it is expected
+HEEDED = 2.0  # seconds after transactional mail for which more of it is expected
 LONGEST = 0.05  # seconds: a thousand deliveries a second go on however slow broker and Postgres are; what took long waited for DNS
 
 
