@@ -112,6 +112,9 @@ async def test_bulk_rests_after_each_load_beside_transactional_mail(
         assert len(route.rests) == 3
         assert all(seconds > 0 for seconds in route.rests)
         assert len(await jobs_in(broker_url, Stream.BULK)) == 500
+        route.router.hurry()
+        await route(a_submission(*many, stream=Stream.BULK))
+        assert len(route.rests) == 3
 
 
 async def test_suppressed_recipients_are_dropped_per_tenant(route: Routed, postgres_dsn: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
-from scaisend_common.messages import Stream, decode_control, decode_events, decode_later, decode_submission
+from scaisend_common.messages import Stream, Submission, decode_control, decode_events, decode_later, decode_submission
 from scaisend_common.plumbing.amqp import BatchConsumer, ControlListener, Publisher
 from scaisend_common.plumbing.blobs import BlobStore
 from scaisend_common.plumbing.postgres import Pool
@@ -68,7 +69,12 @@ def route(parts: Parts) -> Role:
         for stream in Stream
     }
     control = ControlListener(parts.settings.amqp_url, CONTROL, decode_control, router.hear, name="scheduler-control")
-    loops = [_loop(name, each) for name, each in consumers.items()]
+
+    async def stop(consumer: BatchConsumer[Submission]) -> None:
+        router.hurry()
+        await consumer.stop()
+
+    loops = [Loop(name, each.run, partial(stop, each)) for name, each in consumers.items()]
     return Role([*loops, Loop("route.control", control.run, control.stop)], {name: _consuming(each) for name, each in consumers.items()})
 
 

@@ -71,12 +71,17 @@ class Router:
         self._jitter = jitter
         self._rest = rest
         self._transactional_at = float("-inf")  # when transactional mail came last
+        self._is_hurried = False
         self._credit = Credit()
 
     async def hear(self, message: Control) -> None:
         """Note what is said on `control` of paths that have more than they can do."""
         if isinstance(message, Lines):
             self._credit.hear(message, self._now())
+
+    def hurry(self) -> None:
+        """Rest no more: a batch of a hundred thousand recipients, with its rests, takes longer than a process has to stop."""
+        self._is_hurried = True
 
     async def handle(self, batch: Sequence[Incoming[Submission]]) -> list[Settlement]:
         """Ack a batch when all that follows from it is confirmed: at that instant each recipient's copy is queued for its path.
@@ -109,7 +114,7 @@ class Router:
         now = self._now()
         if load[0].message.stream is Stream.TRANSACTIONAL:
             self._transactional_at = now
-        elif seconds := rest_seconds(len(load), LOAD, now - began, now - self._transactional_at):
+        elif not self._is_hurried and (seconds := rest_seconds(len(load), LOAD, now - began, now - self._transactional_at)):
             await self._rest(seconds)
 
     def _due_at(self, job: Job) -> float | None:
