@@ -13,7 +13,7 @@ from tests.api.world import World, world
 from tests.conftest import TEMPLATE, Shared
 
 from devstack import databases, servers
-from scaisend_common.messages import Stream, Submission, decode_submission
+from scaisend_common.messages import Stream, Submission, decode_submissions
 from scaisend_common.topology import Topology
 
 Take = Callable[[], Awaitable[list[Submission]]]
@@ -70,7 +70,7 @@ async def take(amqp_url: str) -> AsyncIterator[Take]:
             for queue in queues:
                 while (message := await queue.get(fail=False)) is not None:
                     assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
-                    taken.append(decode_submission(message.body))
+                    taken.extend(decode_submissions(message.body).submissions)
                     await message.ack()
             return taken
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.api.requests import NOW, body, to, valid
@@ -21,13 +22,15 @@ from scaisend_common.messages import (
     Personalizations,
     PersonalizationsRef,
     Stream,
+    Submission,
     decode_content,
     decode_personalizations,
-    decode_submission,
 )
 
 LABEL = Label(SubmissionId("a" * 22), "t", "k", NOW, Stream.BULK, repeat=True)
 MOST = 1024 * 1024
+
+decode_submission = msgspec.msgpack.Decoder(Submission).decode
 
 
 def request(recipients: int, size: int, substitution: int = 0) -> MailRequest:
@@ -41,8 +44,8 @@ def request(recipients: int, size: int, substitution: int = 0) -> MailRequest:
 def test_nothing_is_lost_by_reference_and_no_message_is_large(recipients: int, size: int, substitution: int) -> None:
     asked = request(recipients, size, substitution)
     parcel = parcel_of(asked, LABEL)
-    submission = decode_submission(parcel.wire)
-    assert len(parcel.wire) < MOST
+    submission = decode_submission(parcel.encoded)
+    assert len(parcel.encoded) < MOST
     blobs = {blob.key: blob.content for blob in parcel.blobs}
     content = decode_content(blobs[submission.content.key]) if isinstance(submission.content, ContentRef) else submission.content
     people = submission.personalizations
@@ -57,13 +60,13 @@ def test_nothing_is_lost_by_reference_and_no_message_is_large(recipients: int, s
 def test_content_for_many_goes_by_reference_and_may_travel_all_the_same() -> None:
     parcel = parcel_of(request(1000, 4096), LABEL)
     assert [(blob.key.n, blob.may_travel) for blob in parcel.blobs] == [(0, True)]
-    assert isinstance(decode_submission(inline_parcel_of(request(1000, 4096), LABEL).wire).content, Content)
+    assert isinstance(decode_submission(inline_parcel_of(request(1000, 4096), LABEL).encoded).content, Content)
     assert not parcel_of(request(20, 4096), LABEL).blobs
     assert [blob.may_travel for blob in parcel_of(request(1, INLINE_LIMIT + 1), LABEL).blobs] == [False]
 
 
 def test_small_content_for_many_is_not_worth_a_blob() -> None:
-    assert isinstance(decode_submission(parcel_of(request(1000, 100), LABEL).wire).personalizations, Personalizations)
+    assert isinstance(decode_submission(parcel_of(request(1000, 100), LABEL).encoded).personalizations, Personalizations)
     assert not parcel_of(request(1000, 100), LABEL).blobs
 
 

@@ -10,8 +10,9 @@ from scaisend_common.mail.events import Hop
 from scaisend_common.mail.reply import Reply
 from scaisend_common.mail.verdict import Deferred
 from scaisend_common.messages import decode_events, decode_jobs, decode_later
+from scaisend_common.runs import MESSAGE_BYTES
 from scaisend_common.topology import DELIVER, EVENTS, LATER, LATER_QUEUE, PARKED, Topology
-from scaisend_deliverer.letter import MESSAGE_BYTES, Letter, pack
+from scaisend_deliverer.letter import Letter, pack
 from scaisend_deliverer.outcome import Outcome, events_of, later_of
 
 TOPOLOGY = Topology(event_lanes=3)

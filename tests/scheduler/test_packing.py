@@ -8,8 +8,9 @@ from tests.scheduler.making import OTHER, TENANT, a_job, events, processed
 
 from scaisend_common.mail.events import Event
 from scaisend_common.messages import Content, Job, LaterItem, Part, Stream, WhyLater, decode_events, decode_jobs, decode_later
+from scaisend_common.runs import MESSAGE_BYTES
 from scaisend_common.topology import DELIVER, EVENTS, LATER, LATER_QUEUE, Topology, deliver_key
-from scaisend_scheduler.packing import EVENTS_A_MESSAGE, JOBS_A_MESSAGE, MESSAGE_BYTES, pack_events, pack_items, pack_jobs
+from scaisend_scheduler.packing import EVENTS_A_MESSAGE, JOBS_A_MESSAGE, pack_events, pack_items, pack_jobs
 
 sizes = st.sampled_from([10, 4_000, 30_000, 120_000])
 jobs = st.builds(

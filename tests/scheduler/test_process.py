@@ -7,18 +7,33 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
-from tests.scheduler.broker import TOPOLOGY, event_batches_in, jobs_in, publishing
+from msgspec.structs import replace as changed
+from tests.scheduler.broker import TOPOLOGY, event_batches_in, jobs_in, publishing, taken
 from tests.scheduler.database import make_tenants, rows, suppress
 from tests.scheduler.making import TENANT, a_job, a_submission, an_id, bounce, delivered, processed
 from tests.scheduler.process import scheduler
 
 from scaisend_common.mail.address import Address
 from scaisend_common.mail.events import Event
-from scaisend_common.mail.ids import delivery_id, event_id
-from scaisend_common.messages import EventBatch, LaterBatch, LaterItem, Stream, Submission, WhyLater, encode
+from scaisend_common.mail.ids import delivery_id, event_id, made_at
+from scaisend_common.messages import (
+    BlobKey,
+    EventBatch,
+    LaterBatch,
+    LaterItem,
+    PersonalizationsRef,
+    Stream,
+    Submission,
+    SubmissionBatch,
+    WhyLater,
+    decode_submissions,
+    encode,
+)
+from scaisend_common.plumbing.blobs import BlobName, BlobStore
+from scaisend_common.plumbing.postgres import open_pool
 from scaisend_common.plumbing.redis import connect
 from scaisend_common.stops import EPOCH, address_stop
-from scaisend_common.topology import EVENTS, LATER, LATER_QUEUE, SUBMIT
+from scaisend_common.topology import EVENTS, LATER, LATER_QUEUE, SUBMIT, parked_queue
 
 Settings = Callable[..., Mapping[str, str]]
 
@@ -44,7 +59,10 @@ def settings(broker_url: str, service_dsn: Callable[[str], str], redis_url: str,
 async def submit(broker_url: str, *submissions: Submission) -> None:
     async with publishing(broker_url) as publisher:
         await asyncio.gather(
-            *(publisher.publish(SUBMIT, TOPOLOGY.submit_key(each.stream, each.tenant_id), encode(each)) for each in submissions)
+            *(
+                publisher.publish(SUBMIT, TOPOLOGY.submit_key(each.stream, each.tenant_id), encode(SubmissionBatch((each,))))
+                for each in submissions
+            )
         )
 
 
@@ -101,7 +119,7 @@ async def test_route_killed_routes_again_as_a_repeat_and_loses_nothing(settings:
 
         jobs: dict[str, object] = {}
         await until(all_out)
-    assert published == (0 if "before_publish" in point else 20)
+    assert (published == 0) is ("before_publish" in point)
     assert all(getattr(job, "repeat") for job in jobs.values())  # noqa: B009
     again = {event.event_id: event for batch in await event_batches_in(broker_url) for event in batch.events}
     assert len(again) == 20
@@ -212,6 +230,38 @@ async def test_an_undecodable_submission_is_parked_and_the_queue_goes_on(setting
             return [str(job.rcpt) for job in await jobs_in(broker_url)] == ["ann@plain.test"]
 
         await until(routed)
+
+
+async def test_a_submission_that_no_code_was_prepared_for_is_parked_alone(
+    settings: Settings, broker_url: str, postgres_dsn: str, service_dsn: Callable[[str], str]
+) -> None:
+    now = time.time()
+    good = [a_submission(f"u{n}@plain.test", at=now) for n in range(3)]
+    bad = a_submission(at=now)
+    key = BlobKey(TENANT, bad.submission_id, 1)
+    async with open_pool(service_dsn("api"), name="test") as pool:
+        await BlobStore(pool).put(BlobName(TENANT, bad.submission_id, 1, made_at(bad.submission_id).date()), b"\x01broken")
+    together = SubmissionBatch((good[0], changed(bad, personalizations=PersonalizationsRef(key, 1)), good[1]))
+    queue = TOPOLOGY.submit_key(Stream.TRANSACTIONAL, TENANT)
+    async with publishing(broker_url) as publisher:
+        await publisher.publish(SUBMIT, queue, encode(together))
+    await submit(broker_url, good[2])
+    async with scheduler(settings("route")):
+        out: set[str] = set()
+
+        async def all_out() -> bool:
+            out.update(str(job.rcpt) for job in await jobs_in(broker_url))
+            return len(out) == 3
+
+        async def is_parked() -> bool:
+            parked.extend(await taken(broker_url, [parked_queue(f"submit.{queue}")], decode_submissions))
+            return len(parked) == 1
+
+        parked: list[SubmissionBatch] = []
+        await until(all_out)
+        await until(is_parked)
+    assert out == {"u0@plain.test", "u1@plain.test", "u2@plain.test"}
+    assert [each.submission_id for each in parked[0].submissions] == [bad.submission_id]
 
 
 async def test_a_role_that_was_not_asked_for_does_not_run(settings: Settings, broker_url: str, postgres_dsn: str) -> None:

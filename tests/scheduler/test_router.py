@@ -9,7 +9,8 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from tests.scheduler.broker import TOPOLOGY, event_batches_in, jobs_in, publishing, waiting_in
+from msgspec.structs import replace as changed
+from tests.scheduler.broker import TOPOLOGY, event_batches_in, jobs_in, publishing, taken, waiting_in
 from tests.scheduler.database import make_tenants, rows, suppress
 from tests.scheduler.making import OTHER, TENANT, a_submission, box
 
@@ -25,7 +26,9 @@ from scaisend_common.messages import (
     PersonalizationsRef,
     Stream,
     Submission,
+    SubmissionBatch,
     WhyLater,
+    decode_submissions,
     encode,
 )
 from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Settlement
@@ -50,7 +53,10 @@ class Routed:
     rests: list[float]
 
     async def __call__(self, *submissions: Submission, redelivered: bool = False) -> list[Settlement]:
-        return await self.router.handle([Incoming(each, "submit.transactional.0", redelivered, 0) for each in submissions])
+        return await self.together(*((each,) for each in submissions), redelivered=redelivered)
+
+    async def together(self, *messages: tuple[Submission, ...], redelivered: bool = False) -> list[Settlement]:
+        return await self.router.handle([Incoming(SubmissionBatch(each), "submit.transactional.0", redelivered, 0) for each in messages])
 
 
 @asynccontextmanager
@@ -201,6 +207,35 @@ async def test_a_missing_blob_parks_its_own_submission_only(route: Routed) -> No
     assert isinstance(parked, Park)
     assert acked == Ack()
     assert [str(job.rcpt) for job in await jobs_in(route.amqp_url)] == ["ann@plain.test"]
+
+
+async def submissions_in(url: str) -> list[Submission]:
+    batches = await taken(url, TOPOLOGY.submit_queues(Stream.TRANSACTIONAL), decode_submissions)
+    return [each for batch in batches for each in batch.submissions]
+
+
+async def test_a_message_of_several_that_may_be_what_failed_is_taken_apart(route: Routed) -> None:
+    pair = a_submission("ann@plain.test"), a_submission("bob@plain.test")
+    suspect = Incoming(SubmissionBatch(pair), "submit.transactional.0", redelivered=True, failures=0, is_suspect=True)
+    assert await route.router.handle([suspect]) == [Ack()]
+    assert await jobs_in(route.amqp_url) == []
+    assert await submissions_in(route.amqp_url) == [changed(each, repeat=True) for each in pair]
+
+
+async def test_a_single_submission_that_may_be_what_failed_is_routed(route: Routed) -> None:
+    message = SubmissionBatch((a_submission("ann@plain.test"),))
+    assert await route.router.handle([Incoming(message, "submit.transactional.0", redelivered=True, failures=3, is_suspect=True)]) == [
+        Ack()
+    ]
+    assert [job.repeat for job in await jobs_in(route.amqp_url)] == [True]
+
+
+async def test_messages_of_several_that_come_again_together_are_routed_as_repeats(route: Routed) -> None:
+    messages = [(a_submission("ann@plain.test"), a_submission("bob@plain.test")), (a_submission("cid@plain.test"),)]
+    assert await route.together(*messages, redelivered=True) == [Ack(), Ack()]
+    jobs = await jobs_in(route.amqp_url)
+    assert {str(job.rcpt) for job in jobs} == {"ann@plain.test", "bob@plain.test", "cid@plain.test"}
+    assert all(job.repeat for job in jobs)
 
 
 async def test_without_postgres_nothing_is_published_and_the_mail_waits(broker_url: str, free_port: Callable[[], int]) -> None:

@@ -119,6 +119,12 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     repeat: bool = False  # published again under the same id (an idempotent retry): its deliveries meet the ledger first
 
 
+class SubmissionBatch(msgspec.Struct, frozen=True):
+    """Submissions of one lane that were accepted at about the same time: the unit of `mail.submit`."""
+
+    submissions: tuple[Submission, ...]
+
+
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The headers of one message, as its recipients see them; substitutions are not yet applied."""
 
@@ -247,6 +253,11 @@ def encode(message: msgspec.Struct) -> bytes:
     return b"\x01" + _encoder.encode(message)
 
 
+def encode_part(message: msgspec.Struct) -> bytes:
+    """Return the form that a message has within another."""
+    return _encoder.encode(message)
+
+
 def decoder(message_type: type[T]) -> Callable[[bytes], T]:
     """Return a decoder of one type or union, to be built once. It raises `Undecodable` or `NewerVersion`."""
     decode = msgspec.msgpack.Decoder(message_type).decode
@@ -264,10 +275,19 @@ def decoder(message_type: type[T]) -> Callable[[bytes], T]:
     return decode_message
 
 
-decode_submission = decoder(Submission)
+_decode_batch = decoder(SubmissionBatch)
+_decode_single = decoder(Submission)
 decode_jobs = decoder(JobBatch)
 decode_later = decoder(LaterBatch)
 decode_events = decoder(EventBatch)
 decode_control: Callable[[bytes], Control] = decoder(Control)  # type: ignore[arg-type]  # a union is no type[T] to mypy
 decode_content = decoder(Content)
 decode_personalizations = decoder(Personalizations)
+
+
+def decode_submissions(wire: bytes) -> SubmissionBatch:
+    """Decode a message of `mail.submit`; a submission by itself, as they were published once, is a batch of one. Raises as decoders do."""
+    try:
+        return _decode_batch(wire)
+    except Undecodable:
+        return SubmissionBatch((_decode_single(wire),))

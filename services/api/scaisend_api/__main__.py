@@ -2,7 +2,7 @@
 
 RECEIVES  HTTP; `control` (Flush)
 WRITES    blobs (large content), webhook_endpoints, idempotency keys (Redis)
-PUBLISHES `mail.submit` (Submission), `control` (Flush)
+PUBLISHES `mail.submit` (SubmissionBatch), `control` (Flush)
 FAILS     Broker away or blocked: 503 with Retry-After at once. Postgres away: mail is accepted from keys and domains known in the last
           hour, the rest is 503. Redis away: only requests with an Idempotency-Key are 503. Killed: what had its 202 is in the broker.
 STANDARDS contract sections 1, 2, 9 and 10; RFC 9110, RFC 1952 (gzip)
@@ -22,6 +22,7 @@ from scaisend_api.idempotency import IdempotencyKeys
 from scaisend_api.limits import Limits
 from scaisend_api.mail_send import MailSend
 from scaisend_api.messages import Messages
+from scaisend_api.outbox import Outbox
 from scaisend_api.probe import RedisProbe
 from scaisend_api.recent import Recent
 from scaisend_api.server import HttpServer
@@ -55,7 +56,7 @@ async def serve(settings: Settings) -> None:
         accounts, recent, probe = Accounts(pool, settings.key_pepper), Recent(), RedisProbe(redis)
         desk = Desk(
             accounts=accounts,
-            publisher=publisher,
+            outbox=Outbox(publisher),
             topology=topology,
             blobs=BlobStore(pool, cache_bytes=0),
             keys=IdempotencyKeys(redis),

@@ -15,6 +15,7 @@ from scaisend_api.grant import Grant
 from scaisend_api.idempotency import LEASE, IdempotencyKeys, Known, OtherBody, Reserved, Running, State
 from scaisend_api.limits import Limits
 from scaisend_api.mail_request import MailRequest
+from scaisend_api.outbox import Outbox
 from scaisend_api.problem import Problem
 from scaisend_api.reading import read_request
 from scaisend_api.recent import Recent
@@ -22,12 +23,12 @@ from scaisend_api.streams import Streams
 from scaisend_api.submission import Label, Parcel, inline_parcel_of, parcel_of
 from scaisend_common.mail.ids import SubmissionId, made_at, submission_id
 from scaisend_common.messages import BlobKey
-from scaisend_common.plumbing.amqp import Publisher, Refused, Unavailable, Unroutable
+from scaisend_common.plumbing.amqp import Refused, Unavailable, Unroutable
 from scaisend_common.plumbing.blobs import BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
 from scaisend_common.plumbing.postgres import DatabaseAway
 from scaisend_common.plumbing.redis import RedisAway
-from scaisend_common.topology import SUBMIT, Topology
+from scaisend_common.topology import Topology
 
 LEDGER_SECONDS = 1800.0  # for which the ledger surely knows what was delivered (it keeps an outcome for an hour)
 
@@ -88,7 +89,7 @@ class Desk:
         self,
         *,
         accounts: Accounts,
-        publisher: Publisher,
+        outbox: Outbox,
         topology: Topology,
         blobs: BlobStore,
         keys: IdempotencyKeys,
@@ -99,7 +100,7 @@ class Desk:
         entropy: Callable[[int], bytes],
     ) -> None:
         self._accounts = accounts
-        self._publisher = publisher
+        self._outbox = outbox
         self._topology = topology
         self._blobs = blobs
         self._keys = keys
@@ -121,7 +122,7 @@ class Desk:
             return Away(str(away))
         if request.is_sandbox:
             return Checked()
-        if not self._publisher.is_ready:  # at once, with no byte written: only what was in flight already is in doubt
+        if not self._outbox.is_ready:  # at once, with no byte written: only what was in flight already is in doubt
             return Away("the broker is away")
         now = self._now()
         new_id = submission_id(int(now * 1000), self._entropy(10))
@@ -175,9 +176,7 @@ class Desk:
         """
         parcel = await self._stored(request, label)
         fail_here("api.accept.after_store_before_publish")
-        confirm = self._publisher.publish_nowait(SUBMIT, self._topology.submit_key(label.stream, label.tenant_id), parcel.wire)
-        fail_here("api.accept.after_publish_before_confirm")
-        await confirm
+        await self._outbox.publish(self._topology.submit_key(label.stream, label.tenant_id), parcel.encoded, request.recipients)
         fail_here("api.accept.after_confirm_before_answer")
         self._recent.add(label.submission_id, label.tenant_id)
         return Accepted(label.submission_id)

@@ -21,6 +21,7 @@ from scaisend_common.messages import (
     Stream,
     Submission,
     encode,
+    encode_part,
 )
 
 SMALL = 1024  # bytes of content that are not worth a blob, whatever they are multiplied with
@@ -49,9 +50,9 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A submission in its wire form, and the blobs that it refers to."""
+    """A submission, encoded to be a part of a SubmissionBatch, and the blobs that it refers to."""
 
-    wire: bytes
+    encoded: bytes
     blobs: tuple[Blob, ...]
 
 
@@ -59,15 +60,15 @@ def parcel_of(request: MailRequest, label: Label) -> Parcel:
     """Return what is to be stored and published of a request."""
     personalizations = Personalizations(request.personalizations)
     if not _goes_by_reference(request):
-        wire = encode(_submission(request, label, request.content, personalizations))
-        if len(wire) <= INLINE_LIMIT:
-            return Parcel(wire, ())
+        encoded = encode_part(_submission(request, label, request.content, personalizations))
+        if len(encoded) <= INLINE_LIMIT:
+            return Parcel(encoded, ())
     return _with_references(request, label, personalizations)
 
 
 def inline_parcel_of(request: MailRequest, label: Label) -> Parcel:
     """Return a request in one piece, whatever the copies of its content will take."""
-    return Parcel(encode(_submission(request, label, request.content, Personalizations(request.personalizations))), ())
+    return Parcel(encode_part(_submission(request, label, request.content, Personalizations(request.personalizations))), ())
 
 
 def _goes_by_reference(request: MailRequest) -> bool:
@@ -88,7 +89,7 @@ def _with_references(request: MailRequest, label: Label, personalizations: Perso
         key = BlobKey(label.tenant_id, label.submission_id, PERSONALIZATIONS_BLOB)
         blobs.append(Blob(key, encoded, may_travel=False))
         people = PersonalizationsRef(key, len(personalizations.items))
-    return Parcel(encode(_submission(request, label, content, people)), tuple(blobs))
+    return Parcel(encode_part(_submission(request, label, content, people)), tuple(blobs))
 
 
 def _submission(

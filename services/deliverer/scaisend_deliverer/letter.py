@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from scaisend_common.mail.events import Event
-from scaisend_common.messages import Job, JobBatch, LaterItem, encode
+from scaisend_common.messages import Job, JobBatch, LaterItem, encode, encode_part
+from scaisend_common.runs import runs_of
 from scaisend_common.topology import DELIVER, EVENTS, LATER, LATER_QUEUE, PARKED, Topology, deliver_key
 
-MESSAGE_BYTES = 96 * 1024  # one frame of the broker's default frame_max
-
-_encode = msgspec.msgpack.Encoder().encode
+MOST = 500  # events or items a message: who reads them holds his loop for a few milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +52,14 @@ def pack(letters: Iterable[Letter], topology: Topology) -> list[Message]:
     messages: list[Message] = []
     for letter in letters:
         for event in letter.events:
-            lanes[topology.event_key(event.tenant_id)].append(_encode(event))
+            lanes[topology.event_key(event.tenant_id)].append(encode_part(event))
         if letter.later is not None:
-            items.append(_encode(letter.later))
+            items.append(encode_part(letter.later))
         if (job := letter.elsewhere) is not None:
             messages.append(Message(DELIVER, deliver_key(job.group, job.shard, job.stream), encode(JobBatch((job,)))))
         if letter.parked is not None:
             job, queue, why = letter.parked
             messages.append(Message(PARKED, queue, encode(JobBatch((job,))), {"x-parked-why": why}))
-    messages += [Message(LATER, LATER_QUEUE, encode(_Items(run))) for run in _runs(items)]
-    messages += [Message(EVENTS, lane, encode(_Events(run))) for lane, encoded in lanes.items() for run in _runs(encoded)]
+    messages += [Message(LATER, LATER_QUEUE, encode(_Items(run))) for run in runs_of(items, MOST)]
+    messages += [Message(EVENTS, lane, encode(_Events(run))) for lane, encoded in lanes.items() for run in runs_of(encoded, MOST)]
     return messages
-
-
-def _runs(encoded: list[bytes]) -> Iterator[list[msgspec.Raw]]:
-    """Cut into runs of about MESSAGE_BYTES."""
-    run: list[msgspec.Raw] = []
-    size = 0
-    for each in encoded:
-        if run and size + len(each) > MESSAGE_BYTES:
-            yield run
-            run, size = [], 0
-        run.append(msgspec.Raw(each))
-        size += len(each)
-    if run:
-        yield run

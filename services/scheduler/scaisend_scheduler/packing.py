@@ -13,16 +13,14 @@ from dataclasses import dataclass
 import msgspec
 
 from scaisend_common.mail.events import Event
-from scaisend_common.messages import Job, LaterItem, encode
+from scaisend_common.messages import Job, LaterItem, encode, encode_part
+from scaisend_common.runs import runs_of
 from scaisend_common.topology import DELIVER, EVENTS, LATER, LATER_QUEUE, Topology, deliver_key
 
 JOBS_A_MESSAGE = 25
 ITEMS_A_MESSAGE = 100
 EVENTS_A_MESSAGE = 500
-MESSAGE_BYTES = 96 * 1024
 EVENT_MESSAGE_BYTES = 256 * 1024
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +53,14 @@ def pack_jobs(jobs: Iterable[Job]) -> Iterator[Outgoing]:
         by_path[deliver_key(job.group, job.shard, job.stream), job.source, job.site].append(job)
     for (key, _, _), together in by_path.items():
         packed = 0
-        for part in _parts(map(_encode, together), JOBS_A_MESSAGE, MESSAGE_BYTES):
+        for part in runs_of(map(encode_part, together), JOBS_A_MESSAGE):
             yield Outgoing(DELIVER, key, encode(_Jobs(part)), together[packed : packed + len(part)])
             packed += len(part)
 
 
 def pack_items(items: Iterable[LaterItem]) -> Iterator[Outgoing]:
     """Yield messages for the waiting room."""
-    for part in _parts(map(_encode, items), ITEMS_A_MESSAGE, MESSAGE_BYTES):
+    for part in runs_of(map(encode_part, items), ITEMS_A_MESSAGE):
         yield Outgoing(LATER, LATER_QUEUE, encode(_Items(part)))
 
 
@@ -70,24 +68,10 @@ def pack_events(events: Iterable[Event], topology: Topology) -> Iterator[Outgoin
     """Yield messages of events, each of one lane."""
     tenants: dict[str, list[bytes]] = defaultdict(list)
     for event in events:
-        tenants[event.tenant_id].append(_encode(event))
+        tenants[event.tenant_id].append(encode_part(event))
     lanes: dict[str, list[bytes]] = defaultdict(list)
     for tenant_id, encoded in tenants.items():
         lanes[topology.event_key(tenant_id)] += encoded
     for lane, encoded in lanes.items():
-        for part in _parts(encoded, EVENTS_A_MESSAGE, EVENT_MESSAGE_BYTES):
+        for part in runs_of(encoded, EVENTS_A_MESSAGE, EVENT_MESSAGE_BYTES):
             yield Outgoing(EVENTS, lane, encode(_Events(part)))
-
-
-def _parts(encoded: Iterable[bytes], most: int, limit: int) -> Iterator[list[msgspec.Raw]]:
-    """Cut into runs of at most `most` and, unless a single one is longer, `limit` bytes."""
-    run: list[msgspec.Raw] = []
-    size = 0
-    for each in encoded:
-        if run and (len(run) == most or size + len(each) > limit):
-            yield run
-            run, size = [], 0
-        run.append(msgspec.Raw(each))
-        size += len(each)
-    if run:
-        yield run

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from scaisend_common.messages import Stream, Submission, decode_control, decode_events, decode_later, decode_submission
+from scaisend_common.messages import Stream, SubmissionBatch, decode_control, decode_events, decode_later, decode_submissions
 from scaisend_common.plumbing.amqp import BatchConsumer, ControlListener, Publisher
 from scaisend_common.plumbing.blobs import BlobStore
 from scaisend_common.plumbing.postgres import Pool
@@ -57,12 +57,12 @@ def route(parts: Parts) -> Role:
         f"route.{stream}": BatchConsumer(
             parts.settings.amqp_url,
             parts.egress.topology.submit_queues(stream),
-            decode_submission,
+            decode_submissions,
             router.handle,
             name=f"scheduler-route-{stream}",
             prefetch=64,  # a queue; 128 KiB of inline content at most each
-            most=100,
-            linger=timedelta(milliseconds=parts.settings.route_linger_ms),
+            most=12,  # of up to 16 submissions each
+            linger=timedelta(0),  # what comes while it routes is company enough
             concurrency=2 if stream is Stream.TRANSACTIONAL else 1,  # one waits for Postgres or DNS while the other is planned
             outages=OUTAGES,
         )
@@ -70,7 +70,7 @@ def route(parts: Parts) -> Role:
     }
     control = ControlListener(parts.settings.amqp_url, CONTROL, decode_control, router.hear, name="scheduler-control")
 
-    async def stop(consumer: BatchConsumer[Submission]) -> None:
+    async def stop(consumer: BatchConsumer[SubmissionBatch]) -> None:
         router.hurry()
         await consumer.stop()
 

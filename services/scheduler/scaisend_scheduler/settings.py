@@ -21,6 +21,5 @@ class Settings(CommonSettings):
     roles: Annotated[tuple[RoleName, ...], BeforeValidator(_names)] = ("route", "later", "record", "upkeep")
     group: str = Field("default", min_length=1)
     source: str = Field("default", min_length=1)
-    route_linger_ms: float = Field(3, ge=0, le=1000)  # how long a batch of submissions waits for company
     record_linger_ms: float = Field(250, ge=0, le=5000)
     history_days: int = Field(30, ge=7, le=3650)  # how long messages and events are kept

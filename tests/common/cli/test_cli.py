@@ -18,7 +18,18 @@ from scaisend_common.mail.address import Address, Mailbox
 from scaisend_common.mail.binding import dkim_binding
 from scaisend_common.mail.ids import submission_id
 from scaisend_common.mail.suppression import SUSPENDED
-from scaisend_common.messages import Content, Flush, Part, Personalization, Personalizations, Stream, Submission, decode_control, encode
+from scaisend_common.messages import (
+    Content,
+    Flush,
+    Part,
+    Personalization,
+    Personalizations,
+    Stream,
+    Submission,
+    SubmissionBatch,
+    decode_control,
+    encode,
+)
 from scaisend_common.plumbing.amqp import ControlListener, Publisher
 from scaisend_common.plumbing.amqp.declare import declare
 from scaisend_common.plumbing.amqp.parked import look
@@ -302,7 +313,7 @@ async def test_parked_messages_are_listed_with_their_reasons_and_replayed_as_rep
     broker = {"AMQP_URL": fresh_vhost(), "SCAISEND_SHARDS": "1", "SCAISEND_SUBMIT_LANES": "1", "SCAISEND_EVENT_LANES": "1"}
     url = broker["AMQP_URL"]
     await declare(url, EXCHANGES, Topology(1, 1, 1).queues(), settle=timedelta(0))
-    bodies = [b"\x01broken", encode(SUBMISSION), b"\x02newer"]
+    bodies = [b"\x01broken", encode(SubmissionBatch((SUBMISSION,))), b"\x02newer"]
     async with Publisher(url, name="test") as publisher:
         for body in bodies:
             await publisher.publish(PARKED, "submit.bulk.0", body, headers={"x-parked-why": f"because {body[:3]!r}"})
@@ -312,7 +323,10 @@ async def test_parked_messages_are_listed_with_their_reasons_and_replayed_as_rep
         assert [(each["bytes"], each["why"]) for each in seen] == [(len(body), f"because {body[:3]!r}") for body in bodies]
     replayed = await asyncio.to_thread(scaisend, "parked replay submit.bulk.0 --most 2 --json", **broker)
     assert replayed.json == {"queue": "submit.bulk.0", "replayed": 2}
-    assert [each.body for each in await look(url, "submit.bulk.0", 9)] == [bodies[0], encode(replace(SUBMISSION, repeat=True))]
+    assert [each.body for each in await look(url, "submit.bulk.0", 9)] == [
+        bodies[0],
+        encode(SubmissionBatch((replace(SUBMISSION, repeat=True),))),
+    ]
     assert len((await asyncio.to_thread(scaisend, "parked list submit.bulk.0 --most 1 --json", **broker)).json) == 1
     newer = await asyncio.to_thread(scaisend, "parked replay submit.bulk.0", **broker)
     assert (newer.status, newer.out) == (1, "")

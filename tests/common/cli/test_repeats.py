@@ -20,10 +20,11 @@ from scaisend_common.messages import (
     Personalizations,
     Stream,
     Submission,
+    SubmissionBatch,
     WhyLater,
     decode_jobs,
     decode_later,
-    decode_submission,
+    decode_submissions,
     encode,
 )
 from scaisend_common.topology import Topology
@@ -81,8 +82,10 @@ def test_what_waits_is_marked_and_keeps_its_time(count: int) -> None:
     assert marked.items == tuple(replace(each, job=replace(each.job, repeat=True)) for each in items)
 
 
-def test_a_submission_is_marked() -> None:
-    assert decode_submission(as_repeat("submit.transactional.0", encode(SUBMISSION))) == replace(SUBMISSION, repeat=True)
+@given(counts)
+def test_submissions_are_marked(count: int) -> None:
+    marked = decode_submissions(as_repeat("submit.transactional.0", encode(SubmissionBatch((SUBMISSION,) * count))))
+    assert marked.submissions == (replace(SUBMISSION, repeat=True),) * count
 
 
 @given(st.sampled_from([queue.name for queue in Topology().queues()]), st.binary(max_size=50).filter(lambda body: body[:1] <= b"\x01"))

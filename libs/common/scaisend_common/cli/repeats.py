@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from scaisend_common.messages import JobBatch, LaterBatch, Submission, Undecodable, decode_jobs, decode_later, decode_submission, encode
+from scaisend_common.messages import (
+    JobBatch,
+    LaterBatch,
+    SubmissionBatch,
+    Undecodable,
+    decode_jobs,
+    decode_later,
+    decode_submissions,
+    encode,
+)
 from scaisend_common.topology import LATER_QUEUE
 
 
@@ -16,7 +25,7 @@ def as_repeat(queue: str, body: bytes) -> bytes:
     try:
         match queue.partition(".")[0]:
             case "submit":
-                return _submission(decode_submission(body))
+                return _submissions(decode_submissions(body))
             case "deliver":
                 return _jobs(decode_jobs(body))
             case "later" if queue == LATER_QUEUE:
@@ -27,8 +36,8 @@ def as_repeat(queue: str, body: bytes) -> bytes:
         return body
 
 
-def _submission(submission: Submission) -> bytes:
-    return encode(replace(submission, repeat=True))
+def _submissions(batch: SubmissionBatch) -> bytes:
+    return encode(SubmissionBatch(tuple(replace(submission, repeat=True) for submission in batch.submissions)))
 
 
 def _jobs(batch: JobBatch) -> bytes:

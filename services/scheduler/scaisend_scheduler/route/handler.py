@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 
+from msgspec.structs import replace
 from prometheus_client import Counter, Histogram
 from structlog import get_logger
 
@@ -21,13 +22,16 @@ from scaisend_common.messages import (
     Personalizations,
     Stream,
     Submission,
+    SubmissionBatch,
     WhyLater,
     decode_personalizations,
+    encode,
 )
 from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Refused, Settlement
 from scaisend_common.plumbing.blobs import BlobMissing, BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
 from scaisend_common.plumbing.postgres import Pool
+from scaisend_common.topology import SUBMIT
 from scaisend_scheduler.packing import Outgoing, pack_events, pack_items, pack_jobs
 from scaisend_scheduler.publishing import publish_all, publish_what_fits
 from scaisend_scheduler.route.credit import Credit
@@ -83,20 +87,23 @@ class Router:
         """Rest no more: a batch of a hundred thousand recipients, with its rests, takes longer than a process has to stop."""
         self._is_hurried = True
 
-    async def handle(self, batch: Sequence[Incoming[Submission]]) -> list[Settlement]:
+    async def handle(self, batch: Sequence[Incoming[SubmissionBatch]]) -> list[Settlement]:
         """Ack a batch when all that follows from it is confirmed: at that instant each recipient's copy is queued for its path.
 
         A crash or an outage before that routes the batch again: its jobs are then marked as repeats and meet the ledger before they
         are sent; its events have the same ids. A crash after loses nothing: the broker has confirmed every job.
         """
-        opened = [await self._open(incoming.value) for incoming in batch]
+        if batch[0].is_suspect and len(batch[0].value.submissions) > 1:  # it comes alone
+            await self._take_apart(batch[0].value)
+            return [Ack()]
+        opened = [[await self._open(each) for each in incoming.value.submissions] for incoming in batch]
         deliveries = _deliveries(batch, opened)
         while load := list(islice(deliveries, LOAD)):
             began = self._now()
             await self._route(load)
             await self._give_way(load, began)
         fail_here("scheduler.route.after_publish_before_ack")
-        return [each if isinstance(each, Park) else Ack() for each in opened]
+        return [_settlement(each) for each in opened]
 
     async def _route(self, load: list[Delivery]) -> None:
         """Publish what becomes of these deliveries; returns when the broker has confirmed all of it."""
@@ -130,8 +137,20 @@ class Router:
         ROUTED.labels("overflow").inc(len(waiting))
         await publish_all(self._publisher, list(pack_items(waiting)))
 
+    async def _take_apart(self, message: SubmissionBatch) -> None:
+        """Publish each submission in a message of its own: one of them may be why it failed, and shall take none of the others along.
+
+        A crash before the ack does this again, and routes repeats. Raises Refused, Unavailable.
+        """
+        key = self._egress.topology.submit_key
+        parts = [replace(each, repeat=True) for each in message.submissions]
+        log.warning("message_taken_apart", submissions=len(parts), first=parts[0].submission_id)
+        await publish_all(
+            self._publisher, [Outgoing(SUBMIT, key(each.stream, each.tenant_id), encode(SubmissionBatch((each,)))) for each in parts]
+        )
+
     async def _open(self, submission: Submission) -> Personalizations | Park:
-        """Return the personalizations, fetched where they travel by reference; a blob that is gone parks the submission."""
+        """Return the personalizations, fetched where they travel by reference; a blob that is gone parks the message, routed or not."""
         match submission.personalizations:
             case Personalizations() as inline:
                 return inline
@@ -160,7 +179,13 @@ class Router:
         )
 
 
-def _deliveries(batch: Sequence[Incoming[Submission]], opened: Sequence[Personalizations | Park]) -> Iterator[Delivery]:
-    for incoming, personalizations in zip(batch, opened, strict=True):
-        if isinstance(personalizations, Personalizations):
-            yield from expand(incoming.value, personalizations, repeat=incoming.redelivered)
+def _settlement(opened: Sequence[Personalizations | Park]) -> Settlement:
+    """Park a message with a submission that cannot be opened; who has so many recipients that they lie elsewhere shares no message."""
+    return next((each for each in opened if isinstance(each, Park)), Ack())
+
+
+def _deliveries(batch: Sequence[Incoming[SubmissionBatch]], opened: Sequence[Sequence[Personalizations | Park]]) -> Iterator[Delivery]:
+    for incoming, each in zip(batch, opened, strict=True):
+        for submission, personalizations in zip(incoming.value.submissions, each, strict=True):
+            if isinstance(personalizations, Personalizations):
+                yield from expand(submission, personalizations, repeat=incoming.redelivered)

@@ -129,8 +129,7 @@ class BatchConsumer(Generic[T]):
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the fate of this message, not of the consumer
             self._settler.broken(delivery, error)
             return
-        alone = delivery.is_suspect or delivery.failures >= SUSPECT_FAILURES
-        self._batching.add(_Member(delivery, value), asyncio.get_running_loop().time(), alone=alone)
+        self._batching.add(_Member(delivery, value), asyncio.get_running_loop().time(), alone=_is_suspect(delivery))
 
     def _start(self) -> None:
         """Start batches as long as some are due and places are free."""
@@ -157,7 +156,10 @@ class BatchConsumer(Generic[T]):
 
     async def _work(self, batch: list[_Member[T]]) -> Sequence[Settlement]:
         settlements = await self._handle(
-            [Incoming(value, delivery.queue, delivery.redelivered or delivery.tries > 0, delivery.failures) for delivery, value in batch]
+            [
+                Incoming(value, delivery.queue, delivery.redelivered or delivery.tries > 0, delivery.failures, _is_suspect(delivery))
+                for delivery, value in batch
+            ]
         )
         if len(settlements) != len(batch):
             raise ValueError(f"{len(settlements)} settlements for {len(batch)} messages")
@@ -194,3 +196,7 @@ class BatchConsumer(Generic[T]):
     def __repr__(self) -> str:
         state = "ready" if self.is_ready else "not ready"
         return f"<BatchConsumer {self._name} {state}, {len(self._running)} batches running, {len(self._batching)} messages in line>"
+
+
+def _is_suspect(delivery: Delivery) -> bool:
+    return delivery.is_suspect or delivery.failures >= SUSPECT_FAILURES

@@ -40,13 +40,14 @@ class Incoming(Generic[T]):
     """A decoded message.
 
     `redelivered` means that somebody, this process included, may have handled it before; `failures` counts the broker's earlier
-    deliveries.
+    deliveries. `is_suspect`: it is handled alone, as it may be what failed before.
     """
 
     value: T
     queue: str
     redelivered: bool
     failures: int
+    is_suspect: bool = False
 
 
 class Unavailable(Exception):

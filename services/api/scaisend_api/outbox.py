@@ -1,0 +1,133 @@
+"""The outbox: submissions on their way to the broker. Those of one lane that come at about the same time share a message.
+
+A message costs the broker, the router and us more than a submission in it. What comes in one round of the event loop goes together; and
+while several messages of a lane are unconfirmed, what comes waits for the first of their confirms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from time import monotonic
+from typing import NamedTuple
+
+import msgspec
+
+from scaisend_common.messages import encode
+from scaisend_common.plumbing.amqp import Publisher, Unavailable
+from scaisend_common.plumbing.failpoints import fail_here
+from scaisend_common.runs import MESSAGE_BYTES
+from scaisend_common.topology import SUBMIT
+
+RECIPIENTS = 16  # of a message, unless a single submission has more: who routes it has work for a few milliseconds
+UNCONFIRMED = 6  # messages of a lane on their way at once
+PATIENCE = 4.0  # seconds that a submission may wait for a place in a message, as long as a message waits for its confirm
+
+
+# The wire form of SubmissionBatch, over parts that are encoded already.
+class _Submissions(msgspec.Struct, frozen=True):
+    submissions: list[msgspec.Raw]
+
+
+class _Waiting(NamedTuple):
+    encoded: bytes
+    weight: float  # its part of a message
+    since: float
+    confirmed: asyncio.Future[None]
+
+
+class Outbox:
+    """Publishes submissions; a lane is a routing key of `mail.submit`, and what befalls one lane befalls no other."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._lanes: dict[str, _Lane] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """The broker takes messages."""
+        return self._publisher.is_ready
+
+    def publish(self, lane: str, encoded: bytes, recipients: int) -> asyncio.Future[None]:
+        """Return the future of the broker's confirm of the message with this submission. At that instant the mail is ours.
+
+        It raises Unavailable (the submission may have arrived), Refused, Unroutable. Cancelled while it waits, it is not sent.
+        """
+        found = self._lanes.get(lane)
+        if found is None:
+            found = self._lanes[lane] = _Lane(self._publisher, lane)
+        return found.add(encoded, recipients)
+
+    def __repr__(self) -> str:
+        return f"<Outbox of {len(self._lanes)} lanes, {'ready' if self.is_ready else 'not ready'}>"
+
+
+class _Lane:
+    """What waits in one lane, and how many of its messages are unconfirmed."""
+
+    def __init__(self, publisher: Publisher, key: str) -> None:
+        self._publisher = publisher
+        self._key = key
+        self._waiting: deque[_Waiting] = deque()
+        self._unconfirmed = 0
+        self._is_due = False
+        self._loop = asyncio.get_running_loop()
+
+    def add(self, encoded: bytes, recipients: int) -> asyncio.Future[None]:
+        confirmed: asyncio.Future[None] = self._loop.create_future()
+        weight = max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS)
+        self._waiting.append(_Waiting(encoded, weight, monotonic(), confirmed))
+        if not self._is_due and self._unconfirmed < UNCONFIRMED:
+            self._is_due = True
+            self._loop.call_soon(self._send)
+        return confirmed
+
+    def _send(self) -> None:
+        self._is_due = False
+        while self._unconfirmed < UNCONFIRMED and (batch := self._next()):
+            self._publish(batch)
+
+    def _next(self) -> list[_Waiting]:
+        """Take what the next message carries; who has waited too long fails unsent, and who waits no more is left out."""
+        batch: list[_Waiting] = []
+        weight = 0.0
+        while self._waiting and (not batch or weight + self._waiting[0].weight <= 1):
+            first = self._waiting.popleft()
+            if monotonic() - first.since > PATIENCE:
+                _settle([first], Unavailable("the broker has not confirmed earlier messages in time"))
+            elif not first.confirmed.done():
+                batch.append(first)
+                weight += first.weight
+        return batch
+
+    def _publish(self, batch: list[_Waiting]) -> None:
+        try:
+            confirm = self._publisher.publish_nowait(SUBMIT, self._key, encode(_Submissions([msgspec.Raw(each.encoded) for each in batch])))
+            fail_here("api.accept.after_publish_before_confirm")
+        except Exception as failure:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            _settle(batch, failure)
+            return
+        self._unconfirmed += 1
+        confirm.add_done_callback(partial(self._on_answer, batch))
+
+    def _on_answer(self, batch: list[_Waiting], confirm: asyncio.Future[None]) -> None:
+        """Each shares the fate of its message. Where the broker fails to confirm, who waits fails as well, unsent: nobody waits twice."""
+        self._unconfirmed -= 1
+        failure = confirm.exception()
+        _settle(batch, failure)
+        if isinstance(failure, Unavailable):
+            _settle(self._waiting, failure)
+            self._waiting.clear()
+        self._send()
+
+
+def _settle(waiting: Sequence[_Waiting], failure: BaseException | None) -> None:
+    for each in waiting:
+        if each.confirmed.done():  # nobody waits for it any more
+            continue
+        if failure is None:
+            each.confirmed.set_result(None)
+        else:
+            each.confirmed.set_exception(failure)

@@ -1,0 +1,114 @@
+"""The outbox, over the real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+
+import aio_pika
+import pytest
+from tests.api.relay import relay
+from tests.api.world import eventually
+
+from scaisend_api.outbox import RECIPIENTS, UNCONFIRMED, Outbox
+from scaisend_common.mail.address import Address, Mailbox
+from scaisend_common.mail.ids import SubmissionId
+from scaisend_common.messages import Content, Personalizations, Stream, Submission, SubmissionBatch, decode_submissions, encode_part
+from scaisend_common.plumbing.amqp import Publisher, Unavailable, Unroutable
+from scaisend_common.runs import MESSAGE_BYTES
+
+LANE = "bulk.3"
+
+
+def encoded(n: int, subject: str = "a subject") -> bytes:
+    return encode_part(
+        Submission(
+            submission_id=SubmissionId(f"{n:022}"),
+            tenant_id="t",
+            stream=Stream.BULK,
+            accepted_at=0.0,
+            api_key_id="k",
+            sender=Mailbox(Address("sender", "example.com")),
+            content=Content(()),
+            personalizations=Personalizations(()),
+            subject=subject,
+        )
+    )
+
+
+@pytest.fixture
+async def outbox(amqp_url: str) -> AsyncIterator[Outbox]:
+    async with Publisher(amqp_url, name="test") as publisher:
+        yield Outbox(publisher)
+
+
+async def published(amqp_url: str) -> list[SubmissionBatch]:
+    """Take the messages of the lane."""
+    async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
+        queue = await channel.get_queue(f"submit.{LANE}")
+        found = []
+        while (message := await queue.get(fail=False)) is not None:
+            found.append(decode_submissions(message.body))
+            await message.ack()
+        return found
+
+
+async def test_one_alone_goes_alone(outbox: Outbox, amqp_url: str) -> None:
+    await outbox.publish(LANE, encoded(1), 1)
+    assert [[each.submission_id for each in batch.submissions] for batch in await published(amqp_url)] == [[f"{1:022}"]]
+
+
+async def test_those_that_come_together_share_messages_and_none_is_lost_or_doubled(outbox: Outbox, amqp_url: str) -> None:
+    await asyncio.gather(*(outbox.publish(LANE, encoded(n), 1) for n in range(100)))
+    batches = await published(amqp_url)
+    sizes = [len(batch.submissions) for batch in batches]
+    assert sorted(each.submission_id for batch in batches for each in batch.submissions) == [f"{n:022}" for n in range(100)]
+    assert max(sizes) == RECIPIENTS
+    assert len(sizes) == -(-100 // RECIPIENTS)
+
+
+async def test_a_message_holds_no_more_than_a_frame_unless_one_submission_does(outbox: Outbox, amqp_url: str) -> None:
+    sizes = [50_000, 50_000, 200_000, 10, 10]
+    await asyncio.gather(*(outbox.publish(LANE, encoded(n, "x" * size), 1) for n, size in enumerate(sizes)))
+    batches = [[len(each.subject) for each in batch.submissions] for batch in await published(amqp_url)]
+    assert sorted(size for batch in batches for size in batch) == sorted(sizes)
+    assert all(len(batch) == 1 or sum(batch) < MESSAGE_BYTES for batch in batches)
+
+
+async def test_each_shares_the_fate_of_its_own_lane(outbox: Outbox, amqp_url: str) -> None:
+    lanes = [LANE, "nowhere.9"] * 10
+    outcomes = await asyncio.gather(*(outbox.publish(lane, encoded(n), 1) for n, lane in enumerate(lanes)), return_exceptions=True)
+    assert [type(each) for each in outcomes] == [type(None), Unroutable] * 10
+    assert sum(len(batch.submissions) for batch in await published(amqp_url)) == 10
+
+
+async def test_one_with_many_recipients_goes_alone(outbox: Outbox, amqp_url: str) -> None:
+    await asyncio.gather(*(outbox.publish(LANE, encoded(n), recipients) for n, recipients in enumerate([1, 1, 1000, 1, 8, 9])))
+    batches = [[int(each.submission_id) for each in batch.submissions] for batch in await published(amqp_url)]
+    assert batches == [[0, 1], [2], [3, 4], [5]]
+
+
+async def test_who_has_gone_before_his_turn_is_not_sent(outbox: Outbox, amqp_url: str) -> None:
+    first, second = (outbox.publish(LANE, encoded(n), 1) for n in range(2))
+    second.cancel()
+    await first
+    assert [int(each.submission_id) for batch in await published(amqp_url) for each in batch.submissions] == [0]
+
+
+async def test_with_a_silent_broker_nobody_waits_for_two_time_outs_and_then_all_goes_on(amqp_url: str) -> None:
+    async with relay(amqp_url) as broker, Publisher(broker.url, name="test") as publisher:
+        outbox = Outbox(publisher)
+        await outbox.publish(LANE, encoded(0), 1)
+        broker.freeze()
+        begun = monotonic()
+        sent = RECIPIENTS * UNCONFIRMED
+        outcomes = await asyncio.gather(*(outbox.publish(LANE, encoded(n), 1) for n in range(1, 3 * sent)), return_exceptions=True)
+        assert {type(each) for each in outcomes} == {Unavailable}
+        assert monotonic() - begun < 5
+        await broker.cut()
+        await broker.mend()
+        await eventually(lambda: publisher.is_ready)
+        await outbox.publish(LANE, encoded(9999), 1)
+        arrived = [int(each.submission_id) for batch in await published(amqp_url) for each in batch.submissions]
+        assert {0, 9999} <= set(arrived) <= {0, 9999, *range(1, sent + 1)}  # what waited was not sent
