@@ -128,7 +128,7 @@ async def timed(made: House, request: bytes) -> float:
 
 
 def from_queue(bench: Bench, made: House, receivers: Receivers, count: int) -> float:
-    """Fill the deliverers' queues while they are stopped, let them go, and count mails a second."""
+    """Fill the deliverers' queues while they are stopped, let them go, and count mails a second while each of them has jobs queued."""
     signal_all(made, "deliverer", "STOP")
     receivers.reset()
     asyncio.run(send_all(made, requests(made, count, 4096, start=next(bench.numbers))))
@@ -137,9 +137,10 @@ def from_queue(bench: Bench, made: House, receivers: Receivers, count: int) -> f
     curve: list[tuple[float, int]] = []
     begun = perf_counter()
     watch(receivers, count, begun, curve)
-    # What was in flight when they were stopped comes first; the rate is that of the middle.
-    low, high = (next(at for at, n in curve if n >= share * count) for share in (0.2, 0.9))
-    return 0.7 * count / (high - low)
+    # What was in flight when they were stopped comes first. Nine sites do not share out evenly: of two deliverers one may have but 36 %
+    # of the mail, and nothing left when 72 % are delivered.
+    low, high = (next(at for at, n in curve if n >= share * count) for share in (0.2, 0.7))
+    return 0.5 * count / (high - low)
 
 
 async def recorded_events(made: House) -> object:
