@@ -8,10 +8,12 @@ from time import monotonic
 
 import aio_pika
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.api.relay import relay
 from tests.api.world import eventually
 
-from scaisend_api.outbox import RECIPIENTS, UNCONFIRMED, Outbox
+from scaisend_api.outbox import RECIPIENTS, UNCONFIRMED, Outbox, fitting
 from scaisend_common.mail.address import Address, Mailbox
 from scaisend_common.mail.ids import SubmissionId
 from scaisend_common.messages import Content, Personalizations, Stream, Submission, SubmissionBatch, decode_submissions, encode_part
@@ -87,6 +89,19 @@ async def test_one_with_many_recipients_goes_alone(outbox: Outbox, amqp_url: str
     await asyncio.gather(*(outbox.publish(LANE, encoded(n), recipients) for n, recipients in enumerate([1, 1, 1000, 1, 8, 9])))
     batches = [[int(each.submission_id) for each in batch.submissions] for batch in await published(amqp_url)]
     assert batches == [[0, 1], [2], [3, 4], [5]]
+
+
+async def test_what_may_not_be_opened_goes_alone(outbox: Outbox, amqp_url: str) -> None:
+    await asyncio.gather(*(outbox.publish(LANE, encoded(n), 1, alone=n == 1) for n in range(4)))
+    batches = [[int(each.submission_id) for each in batch.submissions] for batch in await published(amqp_url)]
+    assert batches == [[0], [1], [2, 3]]
+
+
+@given(st.lists(st.floats(0, 2)))
+def test_a_message_carries_as_many_as_weigh_no_more_than_one_or_a_single_one(weights: list[float]) -> None:
+    count = fitting(weights)
+    assert count <= 1 or sum(weights[:count]) <= 1
+    assert count == len(weights) or (count > 0 and sum(weights[: count + 1]) > 1)
 
 
 async def test_who_has_gone_before_his_turn_is_not_sent(outbox: Outbox, amqp_url: str) -> None:

@@ -36,7 +36,7 @@ from scaisend_common.plumbing.amqp.declare import declare
 from scaisend_common.plumbing.blobs import BlobName, BlobStore
 from scaisend_common.plumbing.dns import Resolver
 from scaisend_common.plumbing.postgres import DatabaseAway, open_pool
-from scaisend_common.topology import EXCHANGES, deliver_queue
+from scaisend_common.topology import EXCHANGES, deliver_queue, parked_queue
 from scaisend_scheduler.route.handler import Router
 from scaisend_scheduler.routing import Egress
 from scaisend_scheduler.sites import Sites
@@ -209,17 +209,18 @@ async def test_a_missing_blob_parks_its_own_submission_only(route: Routed) -> No
     assert [str(job.rcpt) for job in await jobs_in(route.amqp_url)] == ["ann@plain.test"]
 
 
-async def submissions_in(url: str) -> list[Submission]:
-    batches = await taken(url, TOPOLOGY.submit_queues(Stream.TRANSACTIONAL), decode_submissions)
-    return [each for batch in batches for each in batch.submissions]
-
-
-async def test_a_message_of_several_that_may_be_what_failed_is_taken_apart(route: Routed) -> None:
-    pair = a_submission("ann@plain.test"), a_submission("bob@plain.test")
-    suspect = Incoming(SubmissionBatch(pair), "submit.transactional.0", redelivered=True, failures=0, is_suspect=True)
+async def test_a_message_that_may_be_what_failed_loses_only_the_submission_that_cannot_be_opened(route: Routed) -> None:
+    lost, _, _ = by_reference(3)
+    message = SubmissionBatch((a_submission("ann@plain.test"), lost, a_submission("bob@plain.test")))
+    suspect = Incoming(message, "submit.transactional.0", redelivered=True, failures=0, is_suspect=True)
     assert await route.router.handle([suspect]) == [Ack()]
-    assert await jobs_in(route.amqp_url) == []
-    assert await submissions_in(route.amqp_url) == [changed(each, repeat=True) for each in pair]
+    jobs = await jobs_in(route.amqp_url)
+    assert [(str(job.rcpt), job.repeat) for job in sorted(jobs, key=lambda job: str(job.rcpt))] == [
+        ("ann@plain.test", True),
+        ("bob@plain.test", True),
+    ]
+    parked = await taken(route.amqp_url, [parked_queue("submit.transactional.0")], decode_submissions)
+    assert parked == [SubmissionBatch((changed(lost, repeat=True),))]
 
 
 async def test_a_single_submission_that_may_be_what_failed_is_routed(route: Routed) -> None:

@@ -289,5 +289,8 @@ def decode_submissions(wire: bytes) -> SubmissionBatch:
     """Decode a message of `mail.submit`; a submission by itself, as they were published once, is a batch of one. Raises as decoders do."""
     try:
         return _decode_batch(wire)
-    except Undecodable:
-        return SubmissionBatch((_decode_single(wire),))
+    except Undecodable as broken:
+        try:
+            return SubmissionBatch((_decode_single(wire),))
+        except Undecodable:
+            raise broken from None

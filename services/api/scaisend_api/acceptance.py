@@ -176,7 +176,8 @@ class Desk:
         """
         parcel = await self._stored(request, label)
         fail_here("api.accept.after_store_before_publish")
-        await self._outbox.publish(self._topology.submit_key(label.stream, label.tenant_id), parcel.encoded, request.recipients)
+        lane = self._topology.submit_key(label.stream, label.tenant_id)
+        await self._outbox.publish(lane, parcel.encoded, request.recipients, alone=bool(parcel.blobs))
         fail_here("api.accept.after_confirm_before_answer")
         self._recent.add(label.submission_id, label.tenant_id)
         return Accepted(label.submission_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from scaisend_common.topology import SUBMIT
 
 RECIPIENTS = 16  # of a message, unless a single submission has more: who routes it has work for a few milliseconds
 UNCONFIRMED = 6  # messages of a lane on their way at once
-PATIENCE = 4.0  # seconds that a submission may wait for a place in a message, as long as a message waits for its confirm
+PATIENCE = 4.0  # seconds that a submission may wait for a place in a message: as long again as a message waits for its confirm
 
 
 # The wire form of SubmissionBatch, over parts that are encoded already.
@@ -50,15 +50,16 @@ class Outbox:
         """The broker takes messages."""
         return self._publisher.is_ready
 
-    def publish(self, lane: str, encoded: bytes, recipients: int) -> asyncio.Future[None]:
+    def publish(self, lane: str, encoded: bytes, recipients: int, *, alone: bool = False) -> asyncio.Future[None]:
         """Return the future of the broker's confirm of the message with this submission. At that instant the mail is ours.
 
+        `alone`: it shares no message, as it may turn out that it cannot be opened.
         It raises Unavailable (the submission may have arrived), Refused, Unroutable. Cancelled while it waits, it is not sent.
         """
         found = self._lanes.get(lane)
         if found is None:
             found = self._lanes[lane] = _Lane(self._publisher, lane)
-        return found.add(encoded, recipients)
+        return found.add(encoded, 1.0 if alone else max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS))
 
     def __repr__(self) -> str:
         return f"<Outbox of {len(self._lanes)} lanes, {'ready' if self.is_ready else 'not ready'}>"
@@ -75,9 +76,8 @@ class _Lane:
         self._is_due = False
         self._loop = asyncio.get_running_loop()
 
-    def add(self, encoded: bytes, recipients: int) -> asyncio.Future[None]:
+    def add(self, encoded: bytes, weight: float) -> asyncio.Future[None]:
         confirmed: asyncio.Future[None] = self._loop.create_future()
-        weight = max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS)
         self._waiting.append(_Waiting(encoded, weight, monotonic(), confirmed))
         if not self._is_due and self._unconfirmed < UNCONFIRMED:
             self._is_due = True
@@ -86,21 +86,17 @@ class _Lane:
 
     def _send(self) -> None:
         self._is_due = False
-        while self._unconfirmed < UNCONFIRMED and (batch := self._next()):
-            self._publish(batch)
+        while self._unconfirmed < UNCONFIRMED and self._waiting:
+            if batch := self._next(monotonic()):
+                self._publish(batch)
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self, now: float) -> list[_Waiting]:
         """Take what the next message carries; who has waited too long fails unsent, and who waits no more is left out."""
-        batch: list[_Waiting] = []
-        weight = 0.0
-        while self._waiting and (not batch or weight + self._waiting[0].weight <= 1):
-            first = self._waiting.popleft()
-            if monotonic() - first.since > PATIENCE:
-                _settle([first], Unavailable("the broker has not confirmed earlier messages in time"))
-            elif not first.confirmed.done():
-                batch.append(first)
-                weight += first.weight
-        return batch
+        waiting = self._waiting
+        while waiting and now - waiting[0].since > PATIENCE:
+            _settle([waiting.popleft()], Unavailable("the broker has not confirmed earlier messages in time"))
+        batch = [waiting.popleft() for _ in range(fitting(each.weight for each in waiting))]
+        return [each for each in batch if not each.confirmed.done()]
 
     def _publish(self, batch: list[_Waiting]) -> None:
         try:
@@ -113,7 +109,7 @@ class _Lane:
         confirm.add_done_callback(partial(self._on_answer, batch))
 
     def _on_answer(self, batch: list[_Waiting], confirm: asyncio.Future[None]) -> None:
-        """Each shares the fate of its message. Where the broker fails to confirm, who waits fails as well, unsent: nobody waits twice."""
+        """Each shares the fate of its message. Where the broker fails to confirm, who waits fails as well, unsent."""
         self._unconfirmed -= 1
         failure = confirm.exception()
         _settle(batch, failure)
@@ -121,6 +117,17 @@ class _Lane:
             _settle(self._waiting, failure)
             self._waiting.clear()
         self._send()
+
+
+def fitting(weights: Iterable[float]) -> int:
+    """Return how many of those first in line one message carries: a single one, or as many as weigh no more than 1. Pure."""
+    count, total = 0, 0.0
+    for weight in weights:
+        total += weight
+        if count and total > 1:
+            break
+        count += 1
+    return count
 
 
 def _settle(waiting: Sequence[_Waiting], failure: BaseException | None) -> None:

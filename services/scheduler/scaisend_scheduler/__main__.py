@@ -2,8 +2,7 @@
 
 RECEIVES  route: `submit.<stream>.<lane>` (SubmissionBatch); later: `later` (LaterBatch); record: `record.<lane>` (EventBatch)
 WRITES    later: later; record: events, messages, stats_daily, suppressions, stops (ledger); upkeep: partitions, stops (ledger)
-PUBLISHES route: jobs to `mail.deliver` and `mail.later`, processed and dropped events, submissions taken apart to
-          `mail.submit`; later: jobs to `mail.deliver`
+PUBLISHES route: jobs to `mail.deliver` and `mail.later`, processed and dropped events; later: jobs to `mail.deliver`
 FAILS     Postgres away: submissions and events wait in the broker, what waits in later waits longer. Ledger away: only events that
           suppress somebody wait. Broker away: reconnects. Killed: what was not acked comes again, and what follows from it is marked as a
           repeat.

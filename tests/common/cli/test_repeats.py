@@ -21,6 +21,7 @@ from scaisend_common.messages import (
     Stream,
     Submission,
     SubmissionBatch,
+    Undecodable,
     WhyLater,
     decode_jobs,
     decode_later,
@@ -86,6 +87,12 @@ def test_what_waits_is_marked_and_keeps_its_time(count: int) -> None:
 def test_submissions_are_marked(count: int) -> None:
     marked = decode_submissions(as_repeat("submit.transactional.0", encode(SubmissionBatch((SUBMISSION,) * count))))
     assert marked.submissions == (replace(SUBMISSION, repeat=True),) * count
+
+
+def test_a_submission_by_itself_is_one_of_one() -> None:
+    assert decode_submissions(encode(SUBMISSION)) == SubmissionBatch((SUBMISSION,))
+    with pytest.raises(Undecodable, match="submissions"):
+        decode_submissions(b"\x01\x80")
 
 
 @given(st.sampled_from([queue.name for queue in Topology().queues()]), st.binary(max_size=50).filter(lambda body: body[:1] <= b"\x01"))

@@ -6,9 +6,10 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
-from msgspec.structs import replace
+from msgspec.structs import replace as changed
 from prometheus_client import Counter, Histogram
 from structlog import get_logger
 
@@ -31,8 +32,9 @@ from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Refuse
 from scaisend_common.plumbing.blobs import BlobMissing, BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
 from scaisend_common.plumbing.postgres import Pool
-from scaisend_common.topology import SUBMIT
+from scaisend_common.topology import PARKED
 from scaisend_scheduler.packing import Outgoing, pack_events, pack_items, pack_jobs
+from scaisend_scheduler.periodic import OUTAGES
 from scaisend_scheduler.publishing import publish_all, publish_what_fits
 from scaisend_scheduler.route.credit import Credit
 from scaisend_scheduler.route.expand import Delivery, expand
@@ -94,8 +96,7 @@ class Router:
         are sent; its events have the same ids. A crash after loses nothing: the broker has confirmed every job.
         """
         if batch[0].is_suspect and len(batch[0].value.submissions) > 1:  # it comes alone
-            await self._take_apart(batch[0].value)
-            return [Ack()]
+            return [await self._one_by_one(batch[0])]
         opened = [[await self._open(each) for each in incoming.value.submissions] for incoming in batch]
         deliveries = _deliveries(batch, opened)
         while load := list(islice(deliveries, LOAD)):
@@ -137,20 +138,30 @@ class Router:
         ROUTED.labels("overflow").inc(len(waiting))
         await publish_all(self._publisher, list(pack_items(waiting)))
 
-    async def _take_apart(self, message: SubmissionBatch) -> None:
-        """Publish each submission in a message of its own: one of them may be why it failed, and shall take none of the others along.
+    async def _one_by_one(self, incoming: Incoming[SubmissionBatch]) -> Settlement:
+        """Route each submission by itself: one of them may be why the message failed, and is then parked without the others.
 
-        A crash before the ack does this again, and routes repeats. Raises Refused, Unavailable.
+        A crash before the ack routes them again, as repeats; one was parked twice, perhaps.
         """
-        key = self._egress.topology.submit_key
-        parts = [replace(each, repeat=True) for each in message.submissions]
-        log.warning("message_taken_apart", submissions=len(parts), first=parts[0].submission_id)
-        await publish_all(
-            self._publisher, [Outgoing(SUBMIT, key(each.stream, each.tenant_id), encode(SubmissionBatch((each,)))) for each in parts]
-        )
+        for submission in incoming.value.submissions:
+            if (why := await self._why_parked(replace(incoming, value=SubmissionBatch((submission,))))) is not None:
+                log.error("submission_parked", submission_id=submission.submission_id, why=why)
+                parked = encode(SubmissionBatch((changed(submission, repeat=True),)))
+                await self._publisher.publish(PARKED, incoming.queue, parked, headers={"x-parked-why": why})
+        return Ack()
+
+    async def _why_parked(self, single: Incoming[SubmissionBatch]) -> str | None:
+        """Route one submission; return why it cannot be. An outage, or a release to come, is no fault of it."""
+        try:
+            [settlement] = await self.handle([single])
+        except Exception as error:
+            if isinstance(error, OUTAGES) or getattr(error, "pauses_queue", False):
+                raise
+            return f"{type(error).__name__}: {error}"
+        return settlement.why if isinstance(settlement, Park) else None
 
     async def _open(self, submission: Submission) -> Personalizations | Park:
-        """Return the personalizations, fetched where they travel by reference; a blob that is gone parks the message, routed or not."""
+        """Return the personalizations, fetched where they travel by reference; a blob that is gone parks the submission."""
         match submission.personalizations:
             case Personalizations() as inline:
                 return inline
@@ -160,7 +171,6 @@ class Router:
         try:
             return decode_personalizations(await self._blobs.get(name))
         except BlobMissing as missing:
-            log.error("submission_parked", submission_id=submission.submission_id, why=str(missing))
             return Park(f"personalizations: {missing}")
 
     def _note(self, load: list[Delivery], plan: Plan) -> None:
@@ -180,7 +190,7 @@ class Router:
 
 
 def _settlement(opened: Sequence[Personalizations | Park]) -> Settlement:
-    """Park a message with a submission that cannot be opened; who has so many recipients that they lie elsewhere shares no message."""
+    """Park a message with a submission that cannot be opened: what lies elsewhere shares no message."""
     return next((each for each in opened if isinstance(each, Park)), Ack())
 
 
