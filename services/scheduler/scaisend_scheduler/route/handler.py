@@ -145,7 +145,6 @@ class Router:
         """
         for submission in incoming.value.submissions:
             if (why := await self._why_parked(replace(incoming, value=SubmissionBatch((submission,))))) is not None:
-                log.error("submission_parked", submission_id=submission.submission_id, why=why)
                 parked = encode(SubmissionBatch((changed(submission, repeat=True),)))
                 await self._publisher.publish(PARKED, incoming.queue, parked, headers={"x-parked-why": why})
         return Ack()
@@ -157,6 +156,7 @@ class Router:
         except Exception as error:
             if isinstance(error, OUTAGES) or getattr(error, "pauses_queue", False):
                 raise
+            log.error("submission_broken", submission_id=single.value.submissions[0].submission_id, exc_info=error)
             return f"{type(error).__name__}: {error}"
         return settlement.why if isinstance(settlement, Park) else None
 
@@ -171,6 +171,7 @@ class Router:
         try:
             return decode_personalizations(await self._blobs.get(name))
         except BlobMissing as missing:
+            log.error("submission_parked", submission_id=submission.submission_id, why=str(missing))
             return Park(f"personalizations: {missing}")
 
     def _note(self, load: list[Delivery], plan: Plan) -> None:
