@@ -111,14 +111,35 @@ async def test_who_has_gone_before_his_turn_is_not_sent(outbox: Outbox, amqp_url
     assert [int(each.submission_id) for batch in await published(amqp_url) for each in batch.submissions] == [0]
 
 
+async def test_while_enough_are_unconfirmed_the_next_message_fills(outbox: Outbox, amqp_url: str) -> None:
+    confirms = []
+    for n in range(40):
+        confirms.append(outbox.publish(LANE, encoded(n), 1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await asyncio.gather(*confirms)
+    batches = [[int(each.submission_id) for each in batch.submissions] for batch in await published(amqp_url)]
+    assert [number for batch in batches for number in batch] == list(range(40))
+    assert len(batches) < 40
+
+
+async def test_what_fills_a_message_waits_for_nothing(outbox: Outbox, amqp_url: str) -> None:
+    large = [outbox.publish(LANE, encoded(n), 1000) for n in range(2 * UNCONFIRMED)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert repr(outbox) == f"<Outbox of 1 lanes, ready, {2 * UNCONFIRMED} messages unconfirmed, 0 submissions waiting>"
+    await asyncio.gather(*large)
+    assert len(await published(amqp_url)) == 2 * UNCONFIRMED
+
+
 async def test_with_a_silent_broker_nobody_waits_for_two_time_outs_and_then_all_goes_on(amqp_url: str) -> None:
     async with relay(amqp_url) as broker, Publisher(broker.url, name="test") as publisher:
         outbox = Outbox(publisher)
         await outbox.publish(LANE, encoded(0), 1)
         broker.freeze()
         begun = monotonic()
-        sent = RECIPIENTS * UNCONFIRMED
-        outcomes = await asyncio.gather(*(outbox.publish(LANE, encoded(n), 1) for n in range(1, 3 * sent)), return_exceptions=True)
+        full = 10 * RECIPIENTS  # fill ten messages; the rest waits
+        outcomes = await asyncio.gather(*(outbox.publish(LANE, encoded(n), 1) for n in range(1, full + 6)), return_exceptions=True)
         assert {type(each) for each in outcomes} == {Unavailable}
         assert monotonic() - begun < 5
         await broker.cut()
@@ -126,4 +147,4 @@ async def test_with_a_silent_broker_nobody_waits_for_two_time_outs_and_then_all_
         await eventually(lambda: publisher.is_ready)
         await outbox.publish(LANE, encoded(9999), 1)
         arrived = [int(each.submission_id) for batch in await published(amqp_url) for each in batch.submissions]
-        assert {0, 9999} <= set(arrived) <= {0, 9999, *range(1, sent + 1)}  # what waited was not sent
+        assert {0, 9999} <= set(arrived) <= {0, 9999, *range(1, full + 1)}  # what waited was not sent

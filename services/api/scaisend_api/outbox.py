@@ -1,7 +1,7 @@
 """The outbox: submissions on their way to the broker. Those of one lane that come at about the same time share a message.
 
 A message costs the broker, the router and us more than a submission in it. What comes in one round of the event loop goes together; and
-while several messages of a lane are unconfirmed, what comes waits for the first of their confirms.
+while several messages of a lane are unconfirmed, what comes waits until a message is full, or for the first of their confirms.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
-from time import monotonic
 from typing import NamedTuple
 
 import msgspec
@@ -22,8 +21,7 @@ from scaisend_common.runs import MESSAGE_BYTES
 from scaisend_common.topology import SUBMIT
 
 RECIPIENTS = 16  # of a message, unless a single submission has more: who routes it has work for a few milliseconds
-UNCONFIRMED = 6  # messages of a lane on their way at once
-PATIENCE = 4.0  # seconds that a submission may wait for a place in a message: as long again as a message waits for its confirm
+UNCONFIRMED = 6  # messages of a lane on their way, from which on the next one waits until it is full
 
 
 # The wire form of SubmissionBatch, over parts that are encoded already.
@@ -34,7 +32,6 @@ class _Submissions(msgspec.Struct, frozen=True):
 class _Waiting(NamedTuple):
     encoded: bytes
     weight: float  # its part of a message
-    since: float
     confirmed: asyncio.Future[None]
 
 
@@ -62,7 +59,10 @@ class Outbox:
         return found.add(encoded, 1.0 if alone else max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS))
 
     def __repr__(self) -> str:
-        return f"<Outbox of {len(self._lanes)} lanes, {'ready' if self.is_ready else 'not ready'}>"
+        unconfirmed = sum(lane.load[0] for lane in self._lanes.values())
+        waiting = sum(lane.load[1] for lane in self._lanes.values())
+        state = "ready" if self.is_ready else "not ready"
+        return f"<Outbox of {len(self._lanes)} lanes, {state}, {unconfirmed} messages unconfirmed, {waiting} submissions waiting>"
 
 
 class _Lane:
@@ -76,27 +76,29 @@ class _Lane:
         self._is_due = False
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """Messages that are unconfirmed, submissions that wait."""
+        return self._unconfirmed, len(self._waiting)
+
     def add(self, encoded: bytes, weight: float) -> asyncio.Future[None]:
         confirmed: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(_Waiting(encoded, weight, monotonic(), confirmed))
-        if not self._is_due and self._unconfirmed < UNCONFIRMED:
+        self._waiting.append(_Waiting(encoded, weight, confirmed))
+        if not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._send)
         return confirmed
 
     def _send(self) -> None:
+        """Send what waits, but for a message that is not full while enough are unconfirmed. Who waits no more is left out."""
         self._is_due = False
-        while self._unconfirmed < UNCONFIRMED and self._waiting:
-            if batch := self._next(monotonic()):
+        while count := fitting(each.weight for each in self._waiting):
+            is_full = count < len(self._waiting) or sum(each.weight for each in self._waiting) >= 1
+            if not is_full and self._unconfirmed >= UNCONFIRMED:
+                return
+            taken = [self._waiting.popleft() for _ in range(count)]
+            if batch := [each for each in taken if not each.confirmed.done()]:
                 self._publish(batch)
-
-    def _next(self, now: float) -> list[_Waiting]:
-        """Take what the next message carries; who has waited too long fails unsent, and who waits no more is left out."""
-        waiting = self._waiting
-        while waiting and now - waiting[0].since > PATIENCE:
-            _settle([waiting.popleft()], Unavailable("the broker has not confirmed earlier messages in time"))
-        batch = [waiting.popleft() for _ in range(fitting(each.weight for each in waiting))]
-        return [each for each in batch if not each.confirmed.done()]
 
     def _publish(self, batch: list[_Waiting]) -> None:
         try:
