@@ -75,7 +75,7 @@ async def test_an_owner_that_hears_nothing_is_not_fresh_before_another_may_own(b
             if not stale_at and not _is_fresh(a):
                 stale_at = loop.time()
             await asyncio.sleep(0.05)
-        assert 0 < stale_at - stalled_at <= 3  # an interval, and what a busy machine adds; b could own it after two
+        assert 0 < stale_at - stalled_at <= 2.2
         assert loop.time() - stale_at > 0.5
 
 
