@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -60,15 +60,17 @@ class Routed:
 
 
 @asynccontextmanager
-async def routing(amqp_url: str, dsn: str, now: Callable[[], float] = time.time) -> AsyncIterator[Routed]:
+async def routing(
+    amqp_url: str, dsn: str, now: Callable[[], float] = time.time, rest: Callable[[float], Awaitable[None]] | None = None
+) -> AsyncIterator[Routed]:
     async with open_pool(dsn, name="test") as pool, publishing(amqp_url) as publisher:
         sites = Sites(Resolver(NOWHERE), patience=0.05)
         rests: list[float] = []
 
-        async def rest(seconds: float) -> None:
+        async def note(seconds: float) -> None:
             rests.append(seconds)
 
-        router = Router(pool, BlobStore(pool), sites, publisher, Egress("default", "default", TOPOLOGY), now=now, rest=rest)
+        router = Router(pool, BlobStore(pool), sites, publisher, Egress("default", "default", TOPOLOGY), now=now, rest=rest or note)
         yield Routed(amqp_url, router, rests)
 
 
@@ -221,6 +223,24 @@ async def test_a_message_that_may_be_what_failed_loses_only_the_submission_that_
     ]
     parked = await taken(route.amqp_url, [parked_queue("submit.transactional.0")], decode_submissions)
     assert parked == [SubmissionBatch((changed(lost, repeat=True),))]
+
+
+async def test_one_that_fails_with_a_monstrous_reason_is_parked_without_the_others(
+    broker_url: str, postgres_dsn: str, service_dsn: Callable[[str], str]
+) -> None:
+    await make_tenants(postgres_dsn)
+
+    async def fail(_seconds: float) -> None:
+        raise RuntimeError("\udcff" * 200_000)  # no UTF-8, and more than a frame
+
+    async with routing(broker_url, service_dsn("scheduler"), rest=fail) as route:
+        bad = a_submission("bob@plain.test", stream=Stream.BULK)
+        message = SubmissionBatch((a_submission("ann@plain.test"), bad, a_submission("cid@plain.test")))
+        suspect = Incoming(message, "submit.transactional.0", redelivered=True, failures=3, is_suspect=True)
+        assert await route.router.handle([suspect]) == [Ack()]
+    assert {str(job.rcpt) for job in await jobs_in(broker_url)} == {"ann@plain.test", "cid@plain.test"}
+    parked = await taken(broker_url, [parked_queue("submit.transactional.0")], decode_submissions)
+    assert parked == [SubmissionBatch((changed(bad, repeat=True),))]
 
 
 async def test_a_single_submission_that_may_be_what_failed_is_routed(route: Routed) -> None:

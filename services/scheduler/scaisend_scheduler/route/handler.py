@@ -29,6 +29,7 @@ from scaisend_common.messages import (
     encode,
 )
 from scaisend_common.plumbing.amqp import Ack, Incoming, Park, Publisher, Refused, Settlement
+from scaisend_common.plumbing.amqp.parking import park
 from scaisend_common.plumbing.blobs import BlobMissing, BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
 from scaisend_common.plumbing.postgres import Pool
@@ -145,8 +146,7 @@ class Router:
         """
         for submission in incoming.value.submissions:
             if (why := await self._why_parked(replace(incoming, value=SubmissionBatch((submission,))))) is not None:
-                parked = encode(SubmissionBatch((changed(submission, repeat=True),)))
-                await self._publisher.publish(PARKED, incoming.queue, parked, headers={"x-parked-why": why})
+                await park(self._publisher, PARKED, incoming.queue, encode(SubmissionBatch((changed(submission, repeat=True),))), why)
         return Ack()
 
     async def _why_parked(self, single: Incoming[SubmissionBatch]) -> str | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import structlog
 from prometheus_client import Counter
 
 from scaisend_common.plumbing.amqp.delivery import DELIVERY_COUNT, Delivery
+from scaisend_common.plumbing.amqp.fields import FieldValue
 from scaisend_common.plumbing.amqp.publisher import Publisher
 
 WHY = "x-parked-why"
@@ -33,13 +36,7 @@ class Parking:
         """
         await self._open()
         own = {name: value for name, value in delivery.headers().items() if name != DELIVERY_COUNT}
-        reason = {WHY: why[:WHY_MOST].encode(errors="replace").decode()}
-        try:
-            parked = self._publisher.publish_nowait(self._exchange, delivery.queue, delivery.body, headers=own | reason)
-        except ValueError:  # the headers and the reason together fit into no frame
-            parked = self._publisher.publish_nowait(self._exchange, delivery.queue, delivery.body, headers=reason)
-        await parked
-        _parked.labels(delivery.queue).inc()
+        await park(self._publisher, self._exchange, delivery.queue, delivery.body, why, own)
         log.error("parked", queue=delivery.queue, why=why, size=len(delivery.body), failures=delivery.failures)
 
     async def close(self) -> None:
@@ -53,3 +50,16 @@ class Parking:
             if not self._is_open:
                 self._is_open = True
                 await self._publisher.__aenter__()
+
+
+async def park(
+    publisher: Publisher, exchange: str, queue: str, body: bytes, why: str, headers: Mapping[str, FieldValue] = MappingProxyType({})
+) -> None:
+    """Put aside a message of `queue`; returns when that is confirmed. Raises Unavailable, Refused, Unroutable."""
+    reason = {WHY: why[:WHY_MOST].encode(errors="replace").decode()}
+    try:
+        parked = publisher.publish_nowait(exchange, queue, body, headers={**headers, **reason})
+    except ValueError:  # the headers and the reason together fit into no frame
+        parked = publisher.publish_nowait(exchange, queue, body, headers=reason)
+    await parked
+    _parked.labels(queue).inc()
