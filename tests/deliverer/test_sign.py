@@ -3,10 +3,16 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 
 import dkim
 import pytest
+from awscrt.crypto import RSASignatureAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from dkim.canonicalization import Relaxed
 from hypothesis import example, given, settings
@@ -199,9 +205,23 @@ def test_what_relays_may_do_breaks_nothing(change: Callable[[bytes], bytes]) -> 
     assert verifies(change(signed(order())))
 
 
+@pytest.mark.parametrize("bits", [1024, 2048, 3072, 4096])
+def test_keys_of_each_size_that_verifiers_take_sign_as_openssl_does(bits: int) -> None:
+    key, digest = private_key(bits), sha256(b"what is signed").digest()
+    ours = DkimKey.from_der("example.com", "s1", der_of(key)).private_key.sign(RSASignatureAlgorithm.PKCS1_5_SHA256, digest)
+    assert ours == key.sign(digest, PKCS1v15(), Prehashed(SHA256()))
+
+
+def test_a_key_whose_parts_do_not_belong_together_is_refused() -> None:
+    numbers = private_key().private_numbers()
+    spoilt = RSAPrivateNumbers(
+        numbers.p, numbers.q, numbers.d, numbers.dmp1 + 2, numbers.dmq1, numbers.iqmp, numbers.public_numbers
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    with pytest.raises(ValueError, match="do not belong together"):
+        DkimKey.from_der("example.com", "s1", der_of(spoilt))
+
+
 def test_a_weak_or_foreign_key_is_refused() -> None:
-    weak = private_key(1024)
-    assert DkimKey.from_der("example.com", "s1", der_of(weak)).private_key.key_size == 1024
     with pytest.raises(ValueError, match="no RSA key"):
         DkimKey.from_der("example.com", "s1", der_of(ec.generate_private_key(ec.SECP256R1())))
     with pytest.raises(ValueError):

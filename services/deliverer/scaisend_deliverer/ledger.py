@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import cast
 
 from prometheus_client import Histogram
@@ -39,7 +39,7 @@ EPOCH = "ledger:epoch"
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5)
 LATENCY = Histogram("scaisend_ledger_seconds", "How long a call to the ledger took", ["call"], buckets=BUCKETS)
 
-# One command for many attempts: redis-py needs 20 to 30 µs for each command, Redis a few for each attempt.
+# One command for many attempts: a command takes 50 µs here, and some in Redis for each attempt.
 _CLAIM = """
 local answers = {redis.call('GET', KEYS[1])}
 for i = 2, #KEYS, 5 do
@@ -175,8 +175,7 @@ class Ledger:
         return [None] * len(keys)
 
     async def _eval(self, script: str, keys: list[str], *arguments: str | bytes | int) -> list[bytes | None]:
-        answer = self._redis.eval(script, len(keys), *keys, *cast("tuple[str, ...]", arguments))
-        return cast("list[bytes | None]", await cast("Awaitable[object]", answer))
+        return cast("list[bytes | None]", await self._redis.call("EVAL", script, len(keys), *keys, *arguments))
 
     def __repr__(self) -> str:
         return f"<Ledger of {self._owner}: {'holds' if self.holds() else 'does not hold'}>"

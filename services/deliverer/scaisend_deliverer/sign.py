@@ -1,6 +1,7 @@
 """DKIM signatures: rsa-sha256, relaxed/relaxed, without l= (RFC 6376, RFC 8301). Pure: the time is an argument.
 
-RSA is made inline: 0.25 ms with 2048 bits, and a hop to a thread costs more. A key is parsed once and kept.
+RSA is AWS-LC's, which takes 0.23 ms with 2048 bits where OpenSSL takes 0.30. It is made inline: a hop to a thread costs more. A key is
+parsed once and kept.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from functools import lru_cache
 from hashlib import sha256
 from itertools import repeat
 
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from awscrt.crypto import RSA, RSASignatureAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 
 from scaisend_deliverer.compose import Composed
 
-MIN_BITS = 1024  # RFC 8301 3.2
+MIN_BITS, MAX_BITS = 1024, 4096  # what verifiers have to take (RFC 8301 3.2)
 
 # Named once more than present, so that a second one, or a first, breaks the signature (RFC 6376 8.15).
 _SEALED = (b"from", b"to", b"cc", b"reply-to", b"subject", b"date", b"message-id", b"mime-version", b"content-type")
@@ -28,8 +28,7 @@ _SEALED_IF_PRESENT = (
     *(b"list-unsubscribe", b"list-unsubscribe-post", b"list-id", b"list-help", b"list-subscribe", b"list-post", b"list-owner"),
     *(b"list-archive", b"content-transfer-encoding", b"in-reply-to", b"references", b"feedback-id", b"auto-submitted", b"precedence"),
 )
-_PADDING = PKCS1v15()
-_SHA256 = SHA256()
+_RSA_SHA256 = RSASignatureAlgorithm.PKCS1_5_SHA256
 _LINE = 76
 
 
@@ -39,18 +38,22 @@ class DkimKey:
 
     domain: str
     selector: str
-    private_key: RSAPrivateKey
+    private_key: RSA
 
     @classmethod
     def from_der(cls, domain: str, selector: str, der: bytes) -> DkimKey:
-        """Parse a PKCS#8 key that its maker has checked. Raises ValueError for what is no RSA key of at least 1024 bits.
+        """Parse a PKCS#8 key that its maker has checked. Raises ValueError for what is no RSA key of 1024 to 4096 bits, or none that signs.
 
-        The arithmetic check of the key is left out: it takes 37 ms against 6 µs, and keys lie sealed since they were made or imported.
+        OpenSSL's arithmetic check of the key is left out: it takes 37 ms, and keys lie sealed since they were made or imported.
         """
         key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
-        if not isinstance(key, RSAPrivateKey) or key.key_size < MIN_BITS:
-            raise ValueError(f"the DKIM key {selector}._domainkey.{domain} is no RSA key of {MIN_BITS} bits or more")
-        return cls(domain, selector, key)
+        if not isinstance(key, RSAPrivateKey) or not MIN_BITS <= key.key_size <= MAX_BITS:
+            raise ValueError(f"the DKIM key {selector}._domainkey.{domain} is no RSA key of {MIN_BITS} to {MAX_BITS} bits")
+        pkcs1 = key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        try:
+            return cls(domain, selector, RSA.new_private_key_from_der_data(pkcs1))
+        except RuntimeError as error:
+            raise ValueError(f"the parts of the DKIM key {selector}._domainkey.{domain} do not belong together: {error}") from error
 
 
 def sign(composed: Composed, key: DkimKey, now: datetime, *, body_hash: bytes | None = None) -> bytes:
@@ -66,7 +69,7 @@ def sign(composed: Composed, key: DkimKey, now: datetime, *, body_hash: bytes | 
         b64encode(body_hash or hash_of_body(composed.body)),
     )
     signed.append(b"dkim-signature:" + relaxed_value(tags))
-    signature = b64encode(key.private_key.sign(b"".join(signed), _PADDING, _SHA256))
+    signature = b64encode(key.private_key.sign(_RSA_SHA256, sha256(b"".join(signed)).digest()))
     lines = [signature[start : start + _LINE - 4] for start in range(0, len(signature), _LINE - 4)]
     return b"DKIM-Signature: " + tags + b"\r\n  ".join(lines) + b"\r\n"
 

@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from redis.exceptions import ResponseError
 
 from scaisend_common.plumbing.redis import RedisAway, connect
 
@@ -52,3 +53,62 @@ async def test_a_wrong_command_is_no_outage(redis_url) -> None:
         with pytest.raises(Exception, match="WRONGTYPE"):
             await redis.lpush("text", "y")
         await redis.delete("text")
+
+
+async def test_calls_share_a_connection_and_get_their_own_answers(redis_url) -> None:
+    async with connect(redis_url) as redis:
+        before = await redis.info("clients")
+        answers = await asyncio.gather(*(redis.call("ECHO", f"{number}" * 1000) for number in range(300)))
+        assert answers == [b"%d" % number * 1000 for number in range(300)]
+        assert (await redis.info("clients"))["connected_clients"] <= before["connected_clients"] + 50  # other tests come and go
+        assert await redis.call("CLIENT", "GETNAME") == b"scaisend"
+
+
+async def test_an_error_goes_to_its_own_call_only(redis_url) -> None:
+    async with connect(redis_url) as redis:
+        answers = await asyncio.gather(
+            redis.call("ECHO", "before"),
+            redis.call("EVAL", "return redis.error_reply('WRONGTYPE no')", 0),
+            redis.call("EVAL", "return redis.error_reply('READONLY a replica')", 0),
+            redis.call("ECHO", "after"),
+            return_exceptions=True,
+        )
+    assert answers[0] == b"before"
+    assert isinstance(answers[1], ResponseError)
+    assert isinstance(answers[2], RedisAway)
+    assert answers[3] == b"after"
+
+
+async def test_calls_of_a_lost_connection_are_away_and_the_next_one_opens_another(redis_url) -> None:
+    async with connect(redis_url) as redis:
+        name = await redis.call("CLIENT", "ID")
+        waiting = asyncio.create_task(redis.call("BLPOP", "nothing-comes-here", 0))
+        await asyncio.sleep(0.05)
+        assert await redis.client_kill_filter(_id=str(name)) == 1
+        with pytest.raises(RedisAway):
+            await waiting
+        assert await redis.call("CLIENT", "ID") != name
+
+
+async def test_a_call_that_is_not_answered_is_away_and_its_connection_given_up(redis_url) -> None:
+    async with connect(redis_url, answer_seconds=0.2) as redis:
+        name = await redis.call("CLIENT", "ID")
+        calls = redis.call("BLPOP", "nothing-comes-here", 0), redis.call("ECHO", "behind it")
+        assert all(isinstance(answer, RedisAway) for answer in await asyncio.gather(*calls, return_exceptions=True))
+        assert await redis.call("CLIENT", "ID") != name
+
+
+async def test_a_call_that_was_cancelled_takes_no_other_ones_answer(redis_url) -> None:
+    async with connect(redis_url) as redis:
+        await redis.call("PING")
+        cancelled = asyncio.create_task(redis.call("ECHO", "cancelled"))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        assert await redis.call("ECHO", "mine") == b"mine"
+
+
+async def test_calls_at_a_server_that_is_not_there_are_away(free_port) -> None:
+    async with connect(f"redis://127.0.0.1:{free_port()}") as redis:
+        for _ in range(2):
+            with pytest.raises(RedisAway):
+                await redis.call("PING")

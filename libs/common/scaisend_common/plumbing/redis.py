@@ -11,6 +11,8 @@ from redis.asyncio.client import Pipeline as LibraryPipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from scaisend_common.plumbing.multiplexed import Multiplexed
+
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 
@@ -50,6 +52,23 @@ class Pipeline(LibraryPipeline):
 class Redis(library.Redis):
     """The client; a command that gets no answer raises RedisAway. Answers are bytes."""
 
+    _multiplexed: Multiplexed | None = None
+    _answer_seconds = ANSWER_SECONDS
+
+    async def call(self, *command: str | bytes | int) -> object:
+        """Send one command, as `execute_command` does at more than twice the cost, over a connection that all such calls share."""
+        multiplexed = self._multiplexed = self._multiplexed or Multiplexed(self.connection_pool, self._answer_seconds)
+        try:
+            return await multiplexed.call(*command)
+        except OUTAGES as error:
+            raise RedisAway(str(error)) from error
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close all connections."""
+        if self._multiplexed is not None:
+            await self._multiplexed.close()
+        await super().aclose(close_connection_pool)
+
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return its answer."""
         try:
@@ -76,4 +95,5 @@ def connect(url: str, *, name: str = "scaisend", connections: int = 64, answer_s
     )
     client = Redis(connection_pool=pool)
     client.auto_close_connection_pool = True
+    client._answer_seconds = answer_seconds  # noqa: SLF001 - ours
     return client
