@@ -13,7 +13,7 @@ from tests.api.world import World, world
 from tests.conftest import TEMPLATE, Shared
 
 from devstack import databases, servers
-from scaisend_common.messages import Stream, Submission, decode_submissions
+from scaisend_common.messages import Stream, Submission, SubmissionBatch, decode_submissions
 from scaisend_common.topology import Topology
 
 Take = Callable[[], Awaitable[list[Submission]]]
@@ -57,21 +57,31 @@ async def key(api: World) -> str:
 
 
 @pytest.fixture
-async def take(amqp_url: str) -> AsyncIterator[Take]:
-    """Take what was published to `mail.submit` since the test began or last took."""
+async def take_batches(amqp_url: str) -> AsyncIterator[Callable[[], Awaitable[list[SubmissionBatch]]]]:
+    """Take what was published to `mail.submit` since the test began or last took, message by message."""
     names = [name for stream in Stream for name in Topology().submit_queues(stream)]
     async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
         queues = [await channel.get_queue(name) for name in names]
         for queue in queues:
             await queue.purge()
 
-        async def take_all() -> list[Submission]:
+        async def take_all() -> list[SubmissionBatch]:
             taken = []
             for queue in queues:
                 while (message := await queue.get(fail=False)) is not None:
                     assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
-                    taken.extend(decode_submissions(message.body).submissions)
+                    taken.append(decode_submissions(message.body))
                     await message.ack()
             return taken
 
         yield take_all
+
+
+@pytest.fixture
+def take(take_batches: Callable[[], Awaitable[list[SubmissionBatch]]]) -> Take:
+    """Take the submissions that were published since the test began or last took."""
+
+    async def take_all() -> list[Submission]:
+        return [submission for batch in await take_batches() for submission in batch.submissions]
+
+    return take_all

@@ -8,6 +8,8 @@ import json
 import socket
 import zlib
 from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
@@ -24,6 +26,7 @@ from scaisend_common.messages import (
     Personalizations,
     PersonalizationsRef,
     Stream,
+    SubmissionBatch,
     decode_content,
     decode_personalizations,
     encode,
@@ -162,6 +165,17 @@ async def test_many_recipients_and_keys_set_so_go_into_the_bulk_stream(api: Worl
         assert api.send(each, request).status == 202
         (submission,) = await take()
         assert submission.stream is (Stream.TRANSACTIONAL if each == transactional else Stream.BULK)
+
+
+@pytest.mark.parametrize(("recipients", "size"), [(9, 10), (1, 200_000)])
+async def test_what_takes_long_to_route_or_lies_elsewhere_shares_no_message(
+    api: World, key: str, take_batches: Callable[[], Awaitable[list[SubmissionBatch]]], recipients: int, size: int
+) -> None:
+    many = [to(f"u{n}@example.com") for n in range(recipients)]
+    request = valid(personalizations=many, content=[{"type": "text/plain", "value": "x" * size}])
+    with ThreadPoolExecutor(40) as clients:
+        assert {reply.status for reply in clients.map(lambda _: api.send(key, request), range(80))} == {202}
+    assert [len(batch.submissions) for batch in await take_batches()] == [1] * 80
 
 
 async def test_a_thousand_personalizations_share_one_stored_content(api: World, key: str, take: Take) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-MESSAGE_BYTES = 96 * 1024  # one frame of the broker's default frame_max
+MESSAGE_BYTES = 192 * 1024  # four mails of 50 KB; with half of it they cost a twentieth more on the whole line
 
 
 def runs_of(encoded: Iterable[bytes], most: int, limit: int = MESSAGE_BYTES) -> Iterator[list[msgspec.Raw]]:

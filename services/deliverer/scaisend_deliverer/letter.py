@@ -33,7 +33,7 @@ class Message:
     exchange: str
     key: str
     body: bytes
-    headers: dict[str, str] | None = None
+    parked_why: str = ""
 
 
 # The wire forms of EventBatch and LaterBatch, over parts that are encoded already.
@@ -59,7 +59,7 @@ def pack(letters: Iterable[Letter], topology: Topology) -> list[Message]:
             messages.append(Message(DELIVER, deliver_key(job.group, job.shard, job.stream), encode(JobBatch((job,)))))
         if letter.parked is not None:
             job, queue, why = letter.parked
-            messages.append(Message(PARKED, queue, encode(JobBatch((job,))), {"x-parked-why": why}))
+            messages.append(Message(PARKED, queue, encode(JobBatch((job,))), why))
     messages += [Message(LATER, LATER_QUEUE, encode(_Items(run))) for run in runs_of(items, MOST)]
     messages += [Message(EVENTS, lane, encode(_Events(run))) for lane, encoded in lanes.items() for run in runs_of(encoded, MOST)]
     return messages

@@ -11,6 +11,7 @@ from prometheus_client import Counter
 from structlog import get_logger
 
 from scaisend_common.plumbing.amqp import Publisher, Refused, Unavailable, Unroutable
+from scaisend_common.plumbing.amqp.parking import reason_header
 from scaisend_common.topology import Topology
 from scaisend_deliverer.batches import Batches
 from scaisend_deliverer.letter import Letter, Message, pack
@@ -44,11 +45,15 @@ class Outbox:
             tries += 1
         return [None] * len(letters)
 
+    def _publish(self, message: Message) -> asyncio.Future[None]:
+        headers = reason_header(message.parked_why) if message.parked_why else None
+        return self._publisher.publish_nowait(message.exchange, message.key, message.body, headers=headers)
+
     async def _not_taken(self, messages: list[Message]) -> list[Message]:
         """Publish them at once and return those that the broker did not confirm."""
         confirms: list[asyncio.Future[None]] = []
         try:
-            confirms.extend(self._publisher.publish_nowait(each.exchange, each.key, each.body, headers=each.headers) for each in messages)
+            confirms.extend(self._publish(each) for each in messages)
         except Unavailable as away:
             log.warning("publishing_waits", why=str(away), messages=len(messages))
         failed = messages[len(confirms) :]

@@ -52,11 +52,16 @@ class Parking:
                 await self._publisher.__aenter__()
 
 
+def reason_header(why: str) -> dict[str, str]:
+    """The header that tells why a message was put aside, short enough for a frame. Pure."""
+    return {WHY: why[:WHY_MOST].encode(errors="replace").decode()}
+
+
 async def park(
     publisher: Publisher, exchange: str, queue: str, body: bytes, why: str, headers: Mapping[str, FieldValue] = MappingProxyType({})
 ) -> None:
     """Put aside a message of `queue`; returns when that is confirmed. Raises Unavailable, Refused, Unroutable."""
-    reason = {WHY: why[:WHY_MOST].encode(errors="replace").decode()}
+    reason = reason_header(why)
     try:
         parked = publisher.publish_nowait(exchange, queue, body, headers={**headers, **reason})
     except ValueError:  # the headers and the reason together fit into no frame
