@@ -98,6 +98,14 @@ def test_a_body_is_canonical_as_another_signer_has_it(body: bytes) -> None:
     assert relaxed_body(body) == Relaxed.canonicalize_body(body)
 
 
+@pytest.mark.parametrize("piece", [b"a  b   c\td \r\n", b" " * 999 + b"x\r\n", b"x \t \r\n", b"  "])
+@pytest.mark.parametrize("size", [60_000, 600_000])
+def test_a_long_body_is_canonical_too(piece: bytes, size: int) -> None:
+    body = b"begin" + piece * (size // len(piece))
+    lines = [re.sub(rb"[ \t]+", b" ", line).rstrip(b" ") for line in body.split(b"\r\n")]
+    assert relaxed_body(body) == b"\r\n".join(lines).rstrip(b"\r\n") + b"\r\n"
+
+
 @pytest.mark.parametrize(
     ("body", "canonical"),
     [

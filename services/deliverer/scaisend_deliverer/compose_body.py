@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from stringzilla import find
+
 from scaisend_common.messages import Attachment, Content, Part
 from scaisend_deliverer.compose_part import Entity, attachment_entity, media_type_of, text_entity
 from scaisend_deliverer.extensions import Extensions
@@ -86,6 +88,6 @@ def _boundary(subtype: bytes, entities: Sequence[Entity]) -> bytes:
     searched = [entity.content for entity in entities if entity.fields[1:2] not in _ENCODED]
     while True:
         boundary = b"=_" + digest.hexdigest().encode()
-        if not any(boundary in content for content in searched):
+        if all(find(content, boundary) < 0 for content in searched):
             return boundary
         digest.update(boundary)

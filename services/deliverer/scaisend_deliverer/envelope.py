@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stringzilla import find
+
 from scaisend_deliverer.offer import Offer
 
 
@@ -34,7 +36,7 @@ def rcpt_command(envelope: Envelope) -> bytes:
 
 def stuffed(lines: bytes) -> bytes:
     """Return lines of a mail, at least one, as they go after 354: leading dots doubled, CRLF at their end (RFC 5321 4.5.2, 4.1.1.4)."""
-    content = lines.replace(b"\r\n.", b"\r\n..")
+    content = lines.replace(b"\r\n.", b"\r\n..") if find(lines, b"\r\n.") >= 0 else lines
     if content.startswith(b"."):
         content = b"." + content
     return content if content.endswith(b"\r\n") else content + b"\r\n"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64, b2a_qp
 
+from stringzilla import find
+
 SEVEN_BIT = b"7bit"
 EIGHT_BIT = b"8bit"
 QUOTED_PRINTABLE = b"quoted-printable"
@@ -56,11 +58,8 @@ def _base64_block(raw: bytes) -> bytes:
 
 
 def _is_plain(raw: bytes) -> bool:
-    """Whether ASCII in LF lines needs no encoding (RFC 2045 2.7, RFC 5322 3.5): lines that travel, no NUL, no mbox `From `.
-
-    Searching 50 KB takes 20 µs, with a blank in what is searched for 30: so that is the second search, where the first finds anything.
-    """
-    has_from = raw.startswith(b"From ") or (b"\nFrom" in raw and b"\nFrom " in raw)
+    """Whether ASCII in LF lines needs no encoding (RFC 2045 2.7, RFC 5322 3.5): lines that travel, no NUL, no mbox `From `."""
+    has_from = raw.startswith(b"From ") or find(raw, b"\nFrom ") >= 0
     return not (has_from or b"\0" in raw or _has_long_line(raw))
 
 
