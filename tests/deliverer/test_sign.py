@@ -229,7 +229,13 @@ def test_a_key_whose_parts_do_not_belong_together_is_refused() -> None:
         DkimKey.from_der("example.com", "s1", der_of(spoilt))
 
 
-def test_a_weak_or_foreign_key_is_refused() -> None:
+@pytest.mark.parametrize("bits", [1025, 2047])
+def test_a_key_that_is_not_of_whole_octets_is_refused_for_it_would_not_sign(bits: int) -> None:
+    with pytest.raises(ValueError, match="whole octets"):
+        DkimKey.from_der("example.com", "s1", der_of(private_key(bits)))
+
+
+def test_a_foreign_key_is_refused() -> None:
     with pytest.raises(ValueError, match="no RSA key"):
         DkimKey.from_der("example.com", "s1", der_of(ec.generate_private_key(ec.SECP256R1())))
     with pytest.raises(ValueError):

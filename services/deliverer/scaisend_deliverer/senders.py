@@ -114,7 +114,7 @@ class Senders:
         return sender
 
     async def _open(self, tenant_id: str, row: SenderRow | None) -> Sender | None:
-        """Open and parse a key, in a thread: parsing takes 30 ms of the loop's time."""
+        """Open and parse a key, in a thread: parsing takes 0.2 ms, and up to 0.6 with 4096 bits."""
         if row is None:
             return None
         try:

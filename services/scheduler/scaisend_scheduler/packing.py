@@ -1,7 +1,7 @@
 """Packing: jobs, waiting items and events into the messages that carry them. Pure.
 
-Each is encoded once and its bytes are joined, so a message's size is known and not guessed. A message stays below 200 KB: a process that
-holds some hundreds has room for them, and one slow job holds back few others.
+Each is encoded once and its bytes are joined, so a message's size is known and not guessed. A message stays below 200 KB, unless
+a single part is longer: a process that holds some hundreds has room for them, and one slow job holds back few others.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def route(parts: Parts) -> Role:
             decode_submissions,
             router.handle,
             name=f"scheduler-route-{stream}",
-            prefetch=64,  # a queue; 192 KiB at most each
+            prefetch=64,  # a queue; 192 KiB at most each, unless a single submission is longer
             most=32,  # of 16 recipients each, unless one submission has more
             linger=timedelta(0),  # what comes while it routes is company enough
             concurrency=2 if stream is Stream.TRANSACTIONAL else 1,  # one waits for Postgres or DNS while the other is planned

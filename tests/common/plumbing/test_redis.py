@@ -112,3 +112,42 @@ async def test_calls_at_a_server_that_is_not_there_are_away(free_port) -> None:
         for _ in range(2):
             with pytest.raises(RedisAway):
                 await redis.call("PING")
+
+
+async def test_a_command_that_cannot_be_written_takes_no_other_ones_answer(redis_url) -> None:
+    async with connect(redis_url) as redis:
+        calls = (redis.call("ECHO", word) for word in ("one", "half a pair: \ud800", "two"))
+        one, unwritable, two = await asyncio.gather(*calls, return_exceptions=True)
+    assert (one, two) == (b"one", b"two")
+    assert isinstance(unwritable, UnicodeEncodeError)
+
+
+async def test_false_is_an_answer(redis_url) -> None:
+    async with connect(redis_url) as redis:
+        answers = await asyncio.gather(redis.call("EVAL", "redis.setresp(3); return false", 0), redis.call("ECHO", "two"))
+    assert not answers[0]
+    assert answers[1] == b"two"
+
+
+async def test_a_client_that_was_closed_opens_nothing_any_more(redis_url) -> None:
+    async with connect(redis_url) as redis:
+        opening = asyncio.create_task(redis.call("PING"))
+        await asyncio.sleep(0)
+    with pytest.raises(RedisAway):
+        await opening
+    with pytest.raises(RedisAway):
+        await redis.call("PING")
+
+
+async def test_all_who_call_a_server_that_is_silent_fail_together() -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, connect(f"redis://127.0.0.1:{port}", answer_seconds=0.4) as redis:
+        began = asyncio.get_running_loop().time()
+        answers = await asyncio.gather(*(redis.call("PING") for _ in range(6)), return_exceptions=True)
+        assert all(isinstance(answer, RedisAway) for answer in answers)
+        assert asyncio.get_running_loop().time() - began < 2.0  # one after the other they would take 2.4 s
