@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from scaisend_common.plumbing.redis import RedisAway, connect
 
@@ -87,6 +87,10 @@ async def test_calls_of_a_lost_connection_are_away_and_the_next_one_opens_anothe
         assert await redis.client_kill_filter(_id=str(name)) == 1
         with pytest.raises(RedisAway):
             await waiting
+        assert redis._multiplexed is not None
+        assert redis._multiplexed._answers is not None
+        with pytest.raises(RedisError):  # and waits for no answer that cannot come
+            redis._multiplexed._answers.to(b"PING")
         assert await redis.call("CLIENT", "ID") != name
 
 

@@ -113,6 +113,8 @@ class _Answers(asyncio.Protocol):
 
     def to(self, packed: bytes) -> asyncio.Future[object]:
         """Send a packed command; return the future of its answer."""
+        if self.is_over:  # lost between its opening and this
+            raise ConnectionLost("the connection to Redis was closed")
         future: asyncio.Future[object] = self._loop.create_future()
         self._unanswered.append((self._loop.time() + self._seconds, future))
         self._transport.write(packed)
