@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from scaisend_common.plumbing.crypto import new_key_ring
-from scaisend_common.runs import MESSAGE_BYTES
 from scaisend_deliverer.settings import Settings
 
 NEEDED = {
@@ -35,7 +34,7 @@ def test_defaults_are_those_of_the_manual(monkeypatch: pytest.MonkeyPatch) -> No
     assert (schedule.first_low, schedule.first_high, schedule.cap) == (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=4))
     assert (read.connections_per_path, read.mails_per_connection, read.group, read.source) == (20, 100, "default", "default")
     assert read.ehlo_name == "out.example.com"
-    assert 2 * read.shards * read.prefetch() * MESSAGE_BYTES <= 120 * 1024 * 1024
+    assert 2 * read.shards * read.prefetch() * 100 * 1024 <= 64 * 1024 * 1024
 
 
 @pytest.mark.parametrize("wrong", ["localhost", "192.0.2.1", "a b.example", "x..y"])

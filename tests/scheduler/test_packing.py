@@ -8,9 +8,8 @@ from tests.scheduler.making import OTHER, TENANT, a_job, events, processed
 
 from scaisend_common.mail.events import Event
 from scaisend_common.messages import Content, Job, LaterItem, Part, Stream, WhyLater, decode_events, decode_jobs, decode_later
-from scaisend_common.runs import MESSAGE_BYTES
 from scaisend_common.topology import DELIVER, EVENTS, LATER, LATER_QUEUE, Topology, deliver_key
-from scaisend_scheduler.packing import EVENTS_A_MESSAGE, JOBS_A_MESSAGE, pack_events, pack_items, pack_jobs
+from scaisend_scheduler.packing import EVENTS_A_MESSAGE, JOB_MESSAGE_BYTES, JOBS_A_MESSAGE, pack_events, pack_items, pack_jobs
 
 sizes = st.sampled_from([10, 4_000, 30_000, 120_000])
 jobs = st.builds(
@@ -30,7 +29,7 @@ def test_every_job_travels_once_with_jobs_of_its_own_path_and_stream_in_order(gi
         [(key, site)] = {(deliver_key(job.group, job.shard, job.stream), job.site) for job in batch}
         assert (message.exchange, message.key) == (DELIVER, key)
         assert len(batch) <= JOBS_A_MESSAGE
-        assert len(batch) == 1 or len(message.body) <= MESSAGE_BYTES + 100
+        assert len(batch) == 1 or len(message.body) <= JOB_MESSAGE_BYTES + 100
         arrived[key, site] += batch
     expected: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in given_jobs:

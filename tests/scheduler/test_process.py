@@ -235,7 +235,14 @@ async def test_an_undecodable_submission_is_parked_and_the_queue_goes_on(setting
         async def routed() -> bool:
             return [str(job.rcpt) for job in await jobs_in(broker_url)] == ["ann@plain.test"]
 
+        async def is_parked() -> bool:
+            parked.extend(await taken(broker_url, [parked_queue(f"submit.{TOPOLOGY.submit_key(Stream.TRANSACTIONAL, TENANT)}")], bytes))
+            return bool(parked)
+
+        parked: list[bytes] = []
         await until(routed)
+        await until(is_parked)
+    assert parked == [b"\x01\xc1"]
 
 
 async def test_a_submission_that_no_code_was_prepared_for_is_parked_alone(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-MESSAGE_BYTES = 192 * 1024  # four mails of 48 KB; with half of it they cost a twentieth more on the whole line
+MESSAGE_BYTES = 192 * 1024  # four submissions of 48 KB
 
 
 def runs_of(encoded: Iterable[bytes], most: int, limit: int = MESSAGE_BYTES) -> Iterator[list[msgspec.Raw]]:

@@ -17,7 +17,7 @@ from scaisend_common.plumbing.settings import CommonSettings
 from scaisend_common.topology import DEFAULT_GROUP, Topology
 from scaisend_deliverer.source import Source
 
-MESSAGES_HELD = 640  # over all queues that one process may own: 70 MiB of mails of 4 KB, 120 MiB at most; more with over 40 shards
+MESSAGES_HELD = 640  # of 100 KB each at most: 64 MiB over all queues that one process may own; more with over 40 shards
 
 
 def _host_name(value: str) -> str:

@@ -1,7 +1,7 @@
 """Packing: jobs, waiting items and events into the messages that carry them. Pure.
 
-Each is encoded once and its bytes are joined, so a message's size is known and not guessed. A message stays below 200 KB, unless
-a single part is longer: a process that holds some hundreds has room for them, and one slow job holds back few others.
+Each is encoded once and its bytes are joined, so a message's size is known and not guessed. A message of jobs stays below
+100 KB, unless a single one is longer: a deliverer has room for those it holds, and one slow job holds back few others.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from scaisend_common.runs import runs_of
 from scaisend_common.topology import DELIVER, EVENTS, LATER, LATER_QUEUE, Topology, deliver_key
 
 JOBS_A_MESSAGE = 25
+JOB_MESSAGE_BYTES = 96 * 1024  # a deliverer holds hundreds of them
 ITEMS_A_MESSAGE = 100
 EVENTS_A_MESSAGE = 500
 EVENT_MESSAGE_BYTES = 256 * 1024
@@ -53,7 +54,7 @@ def pack_jobs(jobs: Iterable[Job]) -> Iterator[Outgoing]:
         by_path[deliver_key(job.group, job.shard, job.stream), job.source, job.site].append(job)
     for (key, _, _), together in by_path.items():
         packed = 0
-        for part in runs_of(map(encode_part, together), JOBS_A_MESSAGE):
+        for part in runs_of(map(encode_part, together), JOBS_A_MESSAGE, JOB_MESSAGE_BYTES):
             yield Outgoing(DELIVER, key, encode(_Jobs(part)), together[packed : packed + len(part)])
             packed += len(part)
 

@@ -53,11 +53,12 @@ class Redis(library.Redis):
     """The client; a command that gets no answer raises RedisAway. Answers are bytes."""
 
     _multiplexed: Multiplexed | None = None
-    _answer_seconds = ANSWER_SECONDS
 
     async def call(self, *command: str | bytes | int) -> object:
         """Send one command, as `execute_command` does at more than twice the cost, over a connection that all such calls share."""
-        multiplexed = self._multiplexed = self._multiplexed or Multiplexed(self.connection_pool, self._answer_seconds)
+        multiplexed = self._multiplexed = self._multiplexed or Multiplexed(
+            self.connection_pool, self.connection_pool.connection_kwargs["socket_timeout"]
+        )
         try:
             return await multiplexed.call(*command)
         except OUTAGES as error:
@@ -95,5 +96,4 @@ def connect(url: str, *, name: str = "scaisend", connections: int = 64, answer_s
     )
     client = Redis(connection_pool=pool)
     client.auto_close_connection_pool = True
-    client._answer_seconds = answer_seconds  # noqa: SLF001 - ours
     return client
