@@ -136,5 +136,12 @@ def test_a_bucket_never_gives_more_than_its_burst_and_its_rate(takes: list[tuple
         forward += max(0.0, step)
         if bucket.take(amount, now):
             taken += amount
-        assert 0 <= bucket.tokens <= 50
+        assert -50 <= bucket.tokens <= 50
     assert taken <= 50 + 5 * forward + 1e-6
+
+
+@given(taken=st.floats(0, 1e6), rate=st.floats(1, 1000), share=st.floats(0.01, 0.5))
+def test_who_slows_down_finds_tokens_again_however_many_were_taken(taken: float, rate: float, share: float) -> None:
+    bucket = TokenBucket(rate, burst=2 * rate, tokens=2 * rate, counted_at=0)
+    bucket.take(taken, 0)
+    assert any(bucket.take(share * rate, now) for now in range(1, 7))

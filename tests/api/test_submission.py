@@ -80,7 +80,12 @@ def test_a_key_beyond_its_transactional_rate_sends_bulk_until_it_slows_down() ->
     assert [streams.choose(grant(), 10) for _ in range(3)] == [Stream.TRANSACTIONAL, Stream.TRANSACTIONAL, Stream.BULK]
     assert streams.choose(grant(Stream.TRANSACTIONAL), 1000) is Stream.TRANSACTIONAL
     assert streams.choose(grant(Stream.BULK), 1) is Stream.BULK
-    now = 1.0
+    beyond = []
+    while now < 5:  # at twice its rate: all of it, as a part would overtake the rest
+        now += 0.5
+        beyond.append(streams.choose(grant(), 10))
+    assert set(beyond) == {Stream.BULK}
+    now += 3.0
     assert streams.choose(grant(), 10) is Stream.TRANSACTIONAL
     now = 100.0
     assert streams.choose(grant(), 51) is Stream.BULK

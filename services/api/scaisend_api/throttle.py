@@ -15,10 +15,12 @@ class TokenBucket:
     counted_at: float
 
     def take(self, amount: float, now: float) -> bool:
-        """Take so many tokens if they are there; else take none. A clock that goes back brings none."""
+        """Take so many tokens; tell whether they were all there. A clock that goes back brings none.
+
+        What was not there is owed, up to a burst: who goes on beyond the rate finds none until they are slower than it for a while.
+        """
         self.tokens = min(self.burst, self.tokens + max(0.0, now - self.counted_at) * self.rate)
         self.counted_at = now
-        if amount > self.tokens:
-            return False
-        self.tokens -= amount
-        return True
+        were_there = amount <= self.tokens
+        self.tokens = max(-self.burst, self.tokens - amount)
+        return were_there
