@@ -27,6 +27,7 @@ def start_postgres(place: Path, port: int, *, durable: bool) -> None:
         "unix_socket_directories": "",
         "max_connections": "200",
         "shared_buffers": "128MB",
+        "backend_flush_after": "1MB",  # written by and by, not when the kernel finds it old: the broker's fdatasync waits for that
         "timezone": "UTC",
         "log_timezone": "UTC",
         **({} if durable else HASTY),

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devstack.rabbitmq import FIRST, let_go_first
+
+
+def test_the_broker_goes_first_where_that_is_ours_to_say() -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        try:
+            let_go_first(process.pid)  # whoever may not, does nothing
+            group = Path(f"/proc/{process.pid}/autogroup")
+            try:
+                os.setpriority(os.PRIO_PROCESS, process.pid, FIRST)
+            except PermissionError:
+                assert os.getpriority(os.PRIO_PROCESS, process.pid) == 0
+                pytest.skip("nobody here may raise a priority")
+            if group.exists():
+                assert group.read_text().split()[-1] == str(FIRST)
+        finally:
+            process.kill()
+
+
+def test_a_process_that_is_gone_is_no_error() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    let_go_first(process.pid)
