@@ -119,3 +119,7 @@ def test_a_dkim_key_is_rsa_2048_and_its_public_half_is_published() -> None:
     assert isinstance(key, RSAPrivateKey)
     assert key.key_size == 2048
     assert load_der_public_key(b64decode(published)) == key.public_key()
+
+
+def test_the_name_of_a_key_is_no_option_to_a_command_line() -> None:
+    assert not any(new_api_key().key_id.startswith("-") for _ in range(1000))  # one in 64 would

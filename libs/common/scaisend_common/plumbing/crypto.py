@@ -140,8 +140,9 @@ class ApiKey:
 
 
 def new_api_key() -> ApiKey:
-    """Make an API key: 132 bits of name, 256 bits of secret."""
-    key_id = secrets.token_urlsafe(16)
+    """Make an API key: 128 bits of name, 256 bits of secret. A name that began with a hyphen would be an option to a command line."""
+    while (key_id := secrets.token_urlsafe(16)).startswith("-"):
+        pass
     return ApiKey(f"SG.{key_id}.{secrets.token_urlsafe(32)}", key_id)
 
 
