@@ -12,7 +12,7 @@ class Settings(CommonSettings):
     """`key_pepper` proves API keys, `kek` seals webhook signing keys.
 
     A request with more than `bulk_above` recipients is bulk, and so is what a key sends beyond `transactional_rate` recipients a second
-    once its `transactional_burst` is used up: all of it, until the key has been slower for two such bursts at most.
+    once its `transactional_burst` is used up: all of it, until the key was slower long enough to make up for it (a burst at most).
     """
 
     key_pepper: KeyRing
