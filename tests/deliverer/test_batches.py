@@ -39,6 +39,28 @@ async def test_while_a_call_is_under_way_the_next_batch_gathers() -> None:
     assert calls == [[1], [2, 3]]
 
 
+async def test_the_next_batch_gathers_for_its_time_when_the_call_before_has_ended() -> None:
+    calls: list[list[int]] = []
+    go = asyncio.Event()
+
+    async def noted(items: list[int]) -> list[None]:
+        calls.append(items)
+        await go.wait()
+        return [None] * len(items)
+
+    batches: Batches[int, None] = Batches(noted, most=10, linger=1)
+    first = batches.add(1)
+    async with asyncio.timeout(10):
+        while not calls:  # noqa: ASYNC110 - the call waits for us
+            await asyncio.sleep(0.01)
+    second = batches.add(2)
+    go.set()
+    await first
+    await asyncio.sleep(0.05)
+    await asyncio.gather(second, batches.add(3))
+    assert calls == [[1], [2, 3]]
+
+
 async def test_a_failure_reaches_everybody_of_its_batch_and_nobody_else() -> None:
     async def odd(items: list[int]) -> list[int]:
         if 1 in items:

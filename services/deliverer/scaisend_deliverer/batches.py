@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 class Batches(Generic[T, R]):
-    """`send` gets up to `most` items, gathered for `linger` seconds while nothing is under way, else until one of `lanes` calls has ended.
+    """`send` gets up to `most` items, gathered for `linger` seconds and until one of `lanes` calls has ended.
 
     It returns one answer for each, in order; its exception goes to all of the batch.
     """
@@ -23,6 +23,7 @@ class Batches(Generic[T, R]):
         self._free = lanes
         self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: each time costs a system call
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._due_at = 0.0  # of the first that waits, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -30,9 +31,10 @@ class Batches(Generic[T, R]):
         """Return the future of the item's answer."""
         loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
+        if not self._waiting:
+            self._due_at = loop.time() + self._linger
         self._waiting.append((item, future))
-        if self._free and self._timer is None:
-            self._timer = loop.call_later(self._linger, self._start)
+        self._set_timer(loop)
         return future
 
     async def drained(self) -> None:
@@ -42,6 +44,10 @@ class Batches(Generic[T, R]):
                 await asyncio.wait(self._calls)
             else:
                 await asyncio.sleep(self._linger)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._free and self._waiting and self._timer is None:
+            self._timer = loop.call_at(self._due_at, self._start)
 
     def _start(self) -> None:
         self._timer = None
@@ -55,8 +61,7 @@ class Batches(Generic[T, R]):
     def _end(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         self._free += 1
-        if self._timer is None:
-            self._start()
+        self._set_timer(call.get_loop())
 
     async def _call(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import cast
 
 from prometheus_client import Histogram
@@ -32,25 +33,20 @@ OWNER_SECONDS = 15
 REFRESH_SECONDS = 5.0
 HOLDS_SECONDS = 10.0  # after a refresh; five less than others need to take us for dead
 MOST = 200
-CLAIM_LINGER = 0.002  # the first flight to the server takes as long
+CLAIM_LINGER = 0.004  # the first flight to a server takes as long, where there is no other to wait for
 RECORD_LINGER = 0.01  # the path is free meanwhile
 SHORTEN_LINGER = 0.5
 EPOCH = "ledger:epoch"
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5)
 LATENCY = Histogram("scaisend_ledger_seconds", "How long a call to the ledger took", ["call"], buckets=BUCKETS)
 
-# One command for many attempts: a command takes 50 µs here, and some in Redis for each attempt.
+# One command for many attempts: a command takes 50 µs here, and some in Redis for each attempt. KEYS: claims, the epoch, stops.
 _CLAIM = """
-local answers = {redis.call('GET', KEYS[1])}
-for i = 2, #KEYS, 5 do
-  local prior = false
-  if not redis.call('SET', KEYS[i], ARGV[1], 'NX', 'EX', ARGV[2]) then prior = redis.call('GET', KEYS[i]) end
-  answers[#answers + 1] = prior
-  for _, stop in ipairs({redis.call('MGET', KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], KEYS[i + 4])}) do
-    for j = 1, 4 do answers[#answers + 1] = stop[j] end
-  end
+local priors, claims = {}, tonumber(ARGV[3])
+for i = 1, claims do
+  priors[i] = not redis.call('SET', KEYS[i], ARGV[1], 'NX', 'EX', ARGV[2]) and redis.call('GET', KEYS[i])
 end
-return answers
+return {priors, redis.call('MGET', unpack(KEYS, claims + 1))}
 """
 _RECORD = "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'EX', ARGV[1]) end"
 _SHORTEN = "for i = 1, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[1]) end"
@@ -150,15 +146,16 @@ class Ledger:
             log.warning("ledger_away", why=str(away))
 
     async def _claim(self, jobs: list[Job]) -> list[Permit]:
-        keys = [EPOCH]
-        for job in jobs:
-            keys += (claim_key(job), *stop_keys(job))
+        claims, asked = [claim_key(job) for job in jobs], [stop_keys(job) for job in jobs]
+        stops = list(dict.fromkeys(chain.from_iterable(asked)))  # many jobs of a batch are one tenant's
+        keys = [*claims, EPOCH, *stops]
         with LATENCY.labels("claim").time():
-            answer = await self._eval(_CLAIM, keys, self._owner, CLAIM_SECONDS)
-        knows = answer[0] is not None
+            answer = await self._redis.call("EVAL", _CLAIM, len(keys), *keys, self._owner, CLAIM_SECONDS, len(claims))
+        priors, (epoch, *values) = cast("tuple[list[bytes | None], list[bytes | None]]", answer)
+        found = dict(zip(stops, values, strict=True))
         return [
-            permit_of(job, answer[at], answer[at + 1 : at + 5], knows_stops=knows, holds=self.holds)
-            for job, at in zip(jobs, range(1, len(answer), 5), strict=True)
+            permit_of(job, prior, [found[stop] for stop in its], knows_stops=epoch is not None, holds=self.holds)
+            for job, prior, its in zip(jobs, priors, asked, strict=True)
         ]
 
     async def _stopped_ones(self, jobs: list[Job]) -> list[str | None]:
@@ -167,15 +164,13 @@ class Ledger:
 
     async def _record(self, outcomes: list[tuple[str, bytes]]) -> list[None]:
         with LATENCY.labels("record").time():
-            await self._eval(_RECORD, [key for key, _ in outcomes], CLAIM_SECONDS, *(value for _, value in outcomes))
+            keys, values = zip(*outcomes, strict=True)
+            await self._redis.call("EVAL", _RECORD, len(keys), *keys, CLAIM_SECONDS, *values)
         return [None] * len(outcomes)
 
     async def _shorten(self, keys: list[str]) -> list[None]:
-        await self._eval(_SHORTEN, keys, OUTCOME_SECONDS)
+        await self._redis.call("EVAL", _SHORTEN, len(keys), *keys, OUTCOME_SECONDS)
         return [None] * len(keys)
-
-    async def _eval(self, script: str, keys: list[str], *arguments: str | bytes | int) -> list[bytes | None]:
-        return cast("list[bytes | None]", await self._redis.call("EVAL", script, len(keys), *keys, *arguments))
 
     def __repr__(self) -> str:
         return f"<Ledger of {self._owner}: {'holds' if self.holds() else 'does not hold'}>"
