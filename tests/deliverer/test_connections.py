@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.deliverer.smtp import DATA, EHLO, GREETING, MAIL, QUIT, RCPT, SOURCE, TIMERS, hand_over
-from tests.peers.smtp_dialogue import CONTENT, Close, Raw, SmtpPeer
+from tests.peers.smtp_dialogue import CONTENT, Close, Delay, Raw, SmtpPeer
 
 from scaisend_common.mail.verdict import Delivered
 from scaisend_deliverer.connections import Connections, Egress, LeftAlone, Unreached
@@ -131,3 +131,87 @@ async def test_idle_ones_are_closed_after_a_while_with_a_quit(a: SmtpPeer) -> No
     await path.closed()
     assert path.open == 0
     assert a.sessions[0].lines[-1] == "QUIT"
+
+
+async def test_a_quick_server_gets_its_mails_over_few_connections() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER * 4, QUIT], [GREETING, EHLO, *LETTER, QUIT]) as peer:
+        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
+        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
+        first = await path.begin([target], lambda: 10, deadline)
+        assert isinstance(first, Transaction)
+        assert path.places(10) == 0  # nobody knows yet how quick it is
+        assert isinstance(await hand_over(first), Delivered)
+        path.end(first, keep=True)
+        first.session.answer_seconds = 0.03
+        one, two, three = [await path.begin([target], lambda: 10, deadline) for _ in range(3)]
+        assert isinstance(one, Transaction)
+        assert isinstance(two, Transaction)
+        assert isinstance(three, Transaction)
+        assert one.session is two.session is first.session
+        assert three.session is not first.session
+        assert path.open == 2
+        path.end(two, keep=True)
+        assert path.places(2) == 1
+        assert path.places(1) == 0  # it has more than it may: nobody follows on what is to go
+
+
+async def test_with_a_near_server_a_third_mail_waits_in_line_unless_it_is_to_go_at_once() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER], *[[GREETING, EHLO, QUIT]] * 2) as peer:
+        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
+        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
+        first = await path.begin([target], lambda: 10, deadline)
+        assert isinstance(first, Transaction)
+        assert isinstance(await hand_over(first), Delivered)
+        path.end(first, keep=True)
+        first.session.answer_seconds = 0.005
+        line = [await path.begin([target], lambda: 10, deadline, at_once=at_once) for at_once in (False, False, True, False, False)]
+        sessions = [each.session for each in line if isinstance(each, Transaction)]
+        assert [session is first.session for session in sessions] == [True, True, False, True, False]
+
+
+async def test_those_in_line_count_towards_a_connections_share() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER], [GREETING, EHLO, QUIT]) as peer:
+        path, target = connections(peer.port, mails=3), Target(10, "mx", peer.host)
+        first = await begun(path, [target])
+        assert isinstance(await hand_over(first), Delivered)
+        path.end(first, keep=True)
+        first.session.answer_seconds = 0.005
+        sessions = [(await begun(path, [target])).session for _ in range(3)]
+        assert [session is first.session for session in sessions] == [True, True, False]
+
+
+async def test_one_that_waits_for_room_looks_again_when_opening_another_failed() -> None:
+    async with SmtpPeer([("554 5.3.2 No", Delay(0.3)), QUIT]) as peer:
+        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
+        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
+        opening = asyncio.create_task(path.begin([target], lambda: 1, deadline))
+        await asyncio.sleep(0.05)
+        waits = asyncio.create_task(path.begin([target], lambda: 1, deadline))
+        assert isinstance(await opening, Unreached)
+        assert isinstance(await asyncio.wait_for(waits, 2), LeftAlone)
+        assert path.open == 0
+
+
+async def test_nobody_waits_for_room_beyond_its_deadline() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER, QUIT]) as peer:
+        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
+        target, now = Target(10, "mx", peer.host), asyncio.get_running_loop().time()
+        assert isinstance(await path.begin([target], lambda: 1, now + 10), Transaction)
+        assert await path.begin([target], lambda: 1, now + 0.2) == LeftAlone(0.0)
+
+
+async def test_at_the_limit_one_waits_for_a_place_instead_of_opening_one_more() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER, QUIT]) as peer:
+        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
+        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
+        first = await path.begin([target], lambda: 1, deadline)
+        assert isinstance(first, Transaction)
+        waits = asyncio.create_task(path.begin([target], lambda: 1, deadline))
+        await asyncio.sleep(0.1)
+        assert not waits.done()
+        assert isinstance(await hand_over(first), Delivered)
+        path.end(first, keep=True)
+        second = await waits
+        assert isinstance(second, Transaction)
+        assert second.session is first.session
+        assert path.open == 1

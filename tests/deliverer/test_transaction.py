@@ -13,7 +13,7 @@ from tests.peers.smtp_dialogue import CONTENT, HANG_UP, Close, Delay, Reset, Smt
 
 from scaisend_common.mail.verdict import Bounced, Deferred, Delivered, Unknown
 from scaisend_deliverer import transaction as transaction_module
-from scaisend_deliverer.connections import Connections, Egress, LeftAlone, Unreached
+from scaisend_deliverer.connections import Connections, Egress
 from scaisend_deliverer.envelope import Envelope
 from scaisend_deliverer.hosts import Hosts
 from scaisend_deliverer.permit import Go, Permit
@@ -67,6 +67,40 @@ async def test_the_next_mails_commands_travel_behind_the_mail_before() -> None:
         await session.leave()
         await peer.done()
     assert peer.sessions[0].flights[1:4] == [COMMANDS, WIRE + b".\r\n" + COMMANDS, WIRE + b".\r\n"]
+
+
+async def test_the_commands_of_a_third_wait_for_the_mail_of_the_second() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER, *LETTER, QUIT]) as peer:
+        session = await opened(peer)
+        gate, one, _, two = await two_in_line(session)
+        third = session.begin()
+        three = asyncio.create_task(hand_over(third))
+        await asyncio.sleep(0.1)
+        gate.is_open.set()
+        assert [type(result) for result in await asyncio.gather(one, two, three)] == [Delivered] * 3
+        session.end(third)
+        await session.leave()
+        await peer.done()
+    assert peer.sessions[0].flights[1:5] == [COMMANDS, WIRE + b".\r\n" + COMMANDS, WIRE + b".\r\n" + COMMANDS, WIRE + b".\r\n"]
+
+
+async def test_behind_commands_whose_mail_does_not_follow_nobody_says_anything() -> None:
+    """The server would take it for the mail."""
+    async with SmtpPeer([GREETING, EHLO, MAIL, RCPT, DATA, (CONTENT, Wait(), "250 OK"), *LETTER[:3], (HANG_UP,)]) as peer:
+        session = await opened(peer)
+        gate, one, second, two = await two_in_line(session)
+        third = session.begin()
+        gate.is_open.set()
+        await asyncio.sleep(0.1)
+        second.recall()
+        assert await two == Recalled()
+        three = asyncio.create_task(hand_over(third))
+        await asyncio.sleep(0.1)
+        peer.go.set()
+        assert isinstance(await one, Delivered)
+        assert isinstance(await three, Stale)
+        await peer.done()
+    assert peer.sessions[0].flights[-1] == WIRE + b".\r\n" + COMMANDS
 
 
 async def test_commands_that_are_ready_late_do_not_wait_for_the_answer_to_the_mail_before() -> None:
@@ -246,12 +280,15 @@ async def test_a_mail_that_waits_long_for_the_one_before_looks_for_another_conne
     async with SmtpPeer([GREETING, EHLO, *LETTER]) as peer:
         session = await opened(peer)
         gate, one, _, two = await two_in_line(session)
+        three = asyncio.create_task(hand_over(session))
+        await asyncio.sleep(0.05)
         now = asyncio.get_running_loop().time()
         session.lose_patience(now)
         await asyncio.sleep(0.05)
         assert not two.done()
         session.lose_patience(now + PATIENCE + 1)
         assert isinstance(await two, Stale)
+        assert isinstance(await asyncio.wait_for(three, 5), Stale)
         assert not session.can_be_followed(100)
         gate.is_open.set()
         assert isinstance(await one, Delivered)
@@ -353,61 +390,3 @@ async def test_of_many_mails_over_few_connections_each_gets_its_own_answer(seed:
     assert sorted(map(int, oracle.mails)) == [number for refusal, _, number in recipients if refusal == 250]
     await connections.closed()
     server.close()
-
-
-async def test_a_quick_server_gets_its_mails_over_few_connections() -> None:
-    async with SmtpPeer([GREETING, EHLO, *LETTER * 4, QUIT], [GREETING, EHLO, *LETTER, QUIT]) as peer:
-        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
-        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
-        first = await path.begin([target], lambda: 10, deadline)
-        assert isinstance(first, Transaction)
-        assert path.places(10) == 0  # nobody knows yet how quick it is
-        assert isinstance(await hand_over(first), Delivered)
-        path.end(first, keep=True)
-        one, two, three = [await path.begin([target], lambda: 10, deadline) for _ in range(3)]
-        assert isinstance(one, Transaction)
-        assert isinstance(two, Transaction)
-        assert isinstance(three, Transaction)
-        assert one.session is two.session is first.session
-        assert three.session is not first.session
-        assert path.open == 2
-        path.end(two, keep=True)
-        assert path.places(2) == 1
-        assert path.places(1) == 0  # it has more than it may: nobody follows on what is to go
-
-
-async def test_one_that_waits_for_room_looks_again_when_opening_another_failed() -> None:
-    async with SmtpPeer([("554 5.3.2 No", Delay(0.3)), QUIT]) as peer:
-        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
-        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
-        opening = asyncio.create_task(path.begin([target], lambda: 1, deadline))
-        await asyncio.sleep(0.05)
-        waits = asyncio.create_task(path.begin([target], lambda: 1, deadline))
-        assert isinstance(await opening, Unreached)
-        assert isinstance(await asyncio.wait_for(waits, 2), LeftAlone)
-        assert path.open == 0
-
-
-async def test_nobody_waits_for_room_beyond_its_deadline() -> None:
-    async with SmtpPeer([GREETING, EHLO, *LETTER, QUIT]) as peer:
-        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
-        target, now = Target(10, "mx", peer.host), asyncio.get_running_loop().time()
-        assert isinstance(await path.begin([target], lambda: 1, now + 10), Transaction)
-        assert await path.begin([target], lambda: 1, now + 0.2) == LeftAlone(0.0)
-
-
-async def test_at_the_limit_one_waits_for_a_place_instead_of_opening_one_more() -> None:
-    async with SmtpPeer([GREETING, EHLO, *LETTER, *LETTER, QUIT]) as peer:
-        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
-        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
-        first = await path.begin([target], lambda: 1, deadline)
-        assert isinstance(first, Transaction)
-        waits = asyncio.create_task(path.begin([target], lambda: 1, deadline))
-        await asyncio.sleep(0.1)
-        assert not waits.done()
-        assert isinstance(await hand_over(first), Delivered)
-        path.end(first, keep=True)
-        second = await waits
-        assert isinstance(second, Transaction)
-        assert second.session is first.session
-        assert path.open == 1

@@ -26,6 +26,9 @@ log = get_logger()
 IDLE_SECONDS = 30.0
 MOST_SESSIONS = 2  # servers that spoke and then would not, in one attempt (as Postfix)
 QUICK = 0.05  # seconds for taking a mail, in which no other connection is worth having: opening one takes four round trips
+NEAR = (
+    0.01  # in which the next mail is still being signed when the one before is gone: only a third's commands then go along with the second
+)
 WITHIN_LIMIT = 0.5  # seconds; where no other connection may be had, waiting for a slower one saves a round trip still
 CONNECTIONS = Gauge("scaisend_connections", "SMTP connections that stand or are being opened")
 OPENED = Counter("scaisend_connections_opened", "SMTP connections by how opening ended", ["result"])
@@ -98,7 +101,7 @@ class Connections:
             best = {target.host for target in usable if target.preference == usable[0].preference}
             session = self._take_idle(best) if at_once else None
             may_follow = self.open <= most()
-            session = session or (self._followed(best, QUICK) if may_follow else None) or self._take_idle(best)
+            session = session or (self._in_line(best, third=not at_once) if may_follow else None) or self._take_idle(best)
             if session is None and may_follow and self.open >= most() and not self._idle:
                 session = self._followed(best, WITHIN_LIMIT)
             if session is not None:
@@ -155,16 +158,19 @@ class Connections:
             self._lent.append(session)
         return session.begin()
 
-    def _can_be_followed(self, session: Session, within: float) -> bool:
+    def _can_be_followed(self, session: Session, within: float, behind: int = 1) -> bool:
         return (
-            session.can_be_followed(within)
-            and session.mails + 1 < self._egress.mails_per_connection
+            session.can_be_followed(within, behind)
+            and session.mails + session.length < self._egress.mails_per_connection
             and not self._hosts.keeps_mails_apart(session.target, self._loop.time())
         )
 
-    def _followed(self, hosts: set[str], within: float) -> Session | None:
+    def _in_line(self, hosts: set[str], *, third: bool) -> Session | None:
+        return self._followed(hosts, QUICK) or (self._followed(hosts, NEAR, behind=2) if third else None)
+
+    def _followed(self, hosts: set[str], within: float, behind: int = 1) -> Session | None:
         for session in self._lent:
-            if self._can_be_followed(session, within) and session.target.host in hosts:
+            if self._can_be_followed(session, within, behind) and session.target.host in hosts:
                 return session
         return None
 

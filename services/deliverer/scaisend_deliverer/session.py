@@ -45,9 +45,15 @@ class Session:
         """A transaction has it."""
         return bool(self._line)
 
-    def can_be_followed(self, within: float) -> bool:
-        """A second transaction may stand in line: the server takes commands behind a mail, and took mails within so many seconds."""
-        return len(self._line) == 1 and self.offer.pipelining and self.answer_seconds <= within and not (self._is_over or self._is_spoilt)
+    @property
+    def length(self) -> int:
+        """How many transactions stand in line."""
+        return len(self._line)
+
+    def can_be_followed(self, within: float, behind: int = 1) -> bool:
+        """One more may stand in line, behind so many: the server takes commands behind a mail, and took the last within so many seconds."""
+        stands = len(self._line) == behind and not (self._is_over or self._is_spoilt)
+        return stands and self.offer.pipelining and self.answer_seconds <= within
 
     def begin(self) -> Transaction:
         """Return a new transaction, last in line. Give it back with `end`."""
@@ -73,13 +79,13 @@ class Session:
         return transaction in self._line
 
     def behind(self, transaction: Transaction) -> Transaction | None:
-        """Return the transaction that follows, if there is one."""
-        return self._line[1] if len(self._line) > 1 and self._line[0] is transaction else None
+        """Return the transaction whose commands may travel behind the mail of this one, if there is one."""
+        return self._line[1] if len(self._line) > 1 and self._line[0] is transaction and not self._is_spoilt else None
 
     def lose_patience(self, now: float) -> None:
-        """Let the second in line go elsewhere where the first takes long."""
-        if len(self._line) > 1:
-            self._line[1].lose_patience(now)
+        """Let those who wait in line go elsewhere where the first takes long."""
+        for transaction in self._line[1:]:
+            transaction.lose_patience(now)
 
     def spoil(self) -> None:
         """The commands of a transaction that gave up its place are under way: when the one before it has ended, the connection goes."""

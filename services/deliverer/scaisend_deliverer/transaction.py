@@ -153,7 +153,7 @@ class Transaction:
         session, loop = self._session, self._dialogue.loop
         self._flight = flight
         before = session.first()
-        if before is not None and before._dot_sent:  # noqa: SLF001 - one of ours
+        if before is not None and before._dot_sent and session.behind(before) is self:  # noqa: SLF001 - one of ours
             self._dialogue.send(self.go_along())
         self._turn = loop.create_future()
         self._since = loop.time()
