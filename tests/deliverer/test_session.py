@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from tests.deliverer.smtp import DATA, EHLO, GREETING, MAIL, QUIT, RCPT, SLOW_EHLO, TIMERS, WIRE, hand_over, opened
-from tests.peers.smtp_dialogue import CONTENT, HANG_UP, Close, Delay, Drip, Octets, Raw, Reset, SmtpPeer
+from tests.peers.smtp_dialogue import CONTENT, HANG_UP, Close, Delay, Drip, Octets, Raw, Reset, SmtpPeer, Wait
 
 from scaisend_common.mail.reply import Reply
 from scaisend_common.mail.verdict import Bounced, Deferred, Delivered, Unknown
@@ -292,3 +293,17 @@ async def test_a_refusal_before_the_end_of_a_large_mail_counts() -> None:
         verdict = await hand_over(await opened(peer), wire=wire)
         assert isinstance(verdict, Bounced)
         assert verdict.status == "5.3.4"
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux can be told when to acknowledge")
+async def test_a_reply_that_came_alone_is_acknowledged_at_once() -> None:
+    """A server with Nagle's algorithm holds the next one back until then, and Linux would wait 40 ms with it."""
+    async with SmtpPeer([GREETING, EHLO, MAIL, RCPT, DATA, TAKEN, MAIL, RCPT, (DATA[0], Wait(), DATA[1]), TAKEN]) as peer:
+        session = await opened(peer, tls=False)
+        assert isinstance(await hand_over(session), Delivered)
+        second = asyncio.create_task(hand_over(session))
+        await asyncio.sleep(0.2)
+        connection = session.dialogue._transport.get_extra_info("socket")  # type: ignore[union-attr]
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+        peer.go.set()
+        assert isinstance(await second, Delivered)

@@ -179,6 +179,8 @@ class Transaction:
                 if self._refusal is not None:
                     return
                 dialogue.send(command)
+            elif (self._went_along or stage is not Stage.MAIL) and dialogue.is_quiet:
+                dialogue.acknowledge()  # the reply before this one came alone
             self._stage = stage
             reply = await dialogue.reply(seconds)
             kind = reply.code // 100
