@@ -36,7 +36,7 @@ def is_submission_id(text: str) -> bool:
 
 def made_at(submission: SubmissionId) -> datetime:
     """Return the instant that the id carries: the acceptance of the submission, to the millisecond."""
-    return datetime.fromtimestamp(int.from_bytes(urlsafe_b64decode(submission + "==")[:6]) / 1000, UTC)
+    return datetime.fromtimestamp(int.from_bytes(urlsafe_b64decode(submission[:8])) / 1000, UTC)
 
 
 def delivery_id(submission: SubmissionId, personalization: int, recipient: int) -> DeliveryId:

@@ -33,7 +33,8 @@ async def record_events(pool: Pool, events: Sequence[Event]) -> tuple[int, list[
 async def insert_events(connection: Connection, events: Sequence[Event]) -> list[Event]:
     """Insert events, in the order of their key; return those that were not there yet, each once."""
     keyed = {(event.tenant_id, event_day(event), event.event_id): event for event in events}
-    rows = [keyed[key] for key in sorted(keyed)]
+    keys = sorted(keyed)
+    rows = [keyed[key] for key in keys]
     inserted = await connection.fetch(
         """
         INSERT INTO events (tenant_id, day, event_id, delivery_id, kind, attempt, at, body)
@@ -41,18 +42,18 @@ async def insert_events(connection: Connection, events: Sequence[Event]) -> list
         FROM unnest($1::uuid[], $2::date[], $3::text[], $4::text[], $5::text[], $6::int[], $7::float8[], $8::text[])
              AS e (tenant_id, day, event_id, delivery_id, kind, attempt, at, body)
         ON CONFLICT (tenant_id, day, event_id) DO NOTHING
-        RETURNING tenant_id, day, event_id
+        RETURNING tenant_id::text, day, event_id
         """,
-        [event.tenant_id for event in rows],
-        [event_day(event) for event in rows],
-        [event.event_id for event in rows],
+        [tenant_id for tenant_id, _, _ in keys],
+        [day for _, day, _ in keys],
+        [event_id for _, _, event_id in keys],
         [event.delivery_id for event in rows],
         [str(event.__struct_config__.tag) for event in rows],
         [event.attempt for event in rows],
         [event.at for event in rows],
         [storable_json(event) for event in rows],
     )
-    return [keyed[str(tenant_id), day, event_id] for tenant_id, day, event_id in inserted]
+    return [keyed[key] for key in map(tuple, inserted)]
 
 
 async def merge_messages(connection: Connection, changes: Sequence[MessageChange]) -> None:
