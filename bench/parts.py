@@ -128,7 +128,7 @@ def part_memory(bench: Bench) -> None:
 def part_scale(bench: Bench) -> None:
     """deliverer_scale_2: jobs queued beforehand, two deliverer processes against one."""
     rates: dict[int, list[float]] = {1: [], 2: []}
-    mails_each = 2000 if bench.quick else 12_000
+    mails_each = 2000 if bench.quick else 10_000
     for processes in (1, 2):
         with sinks_and_house(bench, {"SCAISEND_DELIVERERS": str(processes)}) as (made, receivers):
             run_ours(made, receivers, 1000, 4096, start=next(bench.numbers))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count as counting
+from itertools import pairwise
 from pathlib import Path
 from statistics import quantiles
 from threading import Event, Thread
@@ -128,19 +129,29 @@ async def timed(made: House, request: bytes) -> float:
 
 
 def from_queue(bench: Bench, made: House, receivers: Receivers, count: int) -> float:
-    """Fill the deliverers' queues while they are stopped, let them go, and count mails a second while each of them has jobs queued."""
+    """Fill the deliverers' queues while they are stopped, let them go, and count mails a second while each of them has jobs queued.
+
+    Who stands still for ten seconds loses its shards, and asks the ledger about each job afterwards: `count` must be accepted before.
+    """
     signal_all(made, "deliverer", "STOP")
     receivers.reset()
     asyncio.run(send_all(made, requests(made, count, 4096, start=next(bench.numbers))))
-    sleep(3)
+    sleep(1)
     signal_all(made, "deliverer", "CONT")
     curve: list[tuple[float, int]] = []
     begun = perf_counter()
     watch(receivers, count, begun, curve)
     # What was in flight when they were stopped comes first. Nine sites do not share out evenly: of two deliverers one may have but 36 %
     # of the mail, and nothing left when 72 % are delivered.
-    low, high = (next(at for at, n in curve if n >= share * count) for share in (0.2, 0.7))
-    return 0.5 * count / (high - low)
+    return 0.5 * count / (_reached(curve, 0.7 * count) - _reached(curve, 0.2 * count))
+
+
+def _reached(curve: list[tuple[float, int]], wanted: float) -> float:
+    """Seconds until so many had come, on the line between two looks: they lie a tenth of a second apart."""
+    for (before, few), (after, many) in pairwise([(0.0, 0), *curve]):
+        if many >= wanted:
+            return before + (after - before) * (wanted - few) / (many - few)
+    raise ValueError(f"only {curve[-1][1]} of {wanted:.0f} came")
 
 
 async def recorded_events(made: House) -> object:
