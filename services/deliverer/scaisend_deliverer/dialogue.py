@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import cast
@@ -80,7 +81,8 @@ class Dialogue(asyncio.Protocol):
         A server that does not gather its replies holds the second back until the first is acknowledged (RFC 896, RFC 1122 4.2.3.2).
         """
         if _QUICKACK is not None and self._transport is not None and not self._why_over:
-            self._transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            with suppress(OSError):  # it is over: whoever waits for the reply will hear of it
+                self._transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     async def lines(self, within: float) -> Lines:
         """Return the lines of the next reply. Raises Broken."""
