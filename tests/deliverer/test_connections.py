@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.deliverer.making import a_job
 from tests.deliverer.smtp import DATA, EHLO, GREETING, MAIL, QUIT, RCPT, SOURCE, TIMERS, hand_over
 from tests.peers.smtp_dialogue import CONTENT, Close, Delay, Raw, SmtpPeer
 
@@ -13,8 +14,11 @@ from scaisend_common.mail.verdict import Delivered
 from scaisend_deliverer.connections import Connections, Egress, LeftAlone, Unreached
 from scaisend_deliverer.hosts import Hosts
 from scaisend_deliverer.opening import opportunistic_tls
+from scaisend_deliverer.paths import Path
 from scaisend_deliverer.target import Target
+from scaisend_deliverer.throttle import Pace
 from scaisend_deliverer.transaction import Transaction
+from scaisend_deliverer.waiting import Waiting
 
 LETTER = (MAIL, RCPT, DATA, (CONTENT, "250 OK"))
 A, B, DEAD = Target(10, "a.x.test", "127.25.200.1"), Target(20, "b.x.test", "127.25.200.2"), Target(10, "dead.x.test", "127.25.200.3")
@@ -23,6 +27,11 @@ PEACEFUL = [GREETING, EHLO, *LETTER, *LETTER, *LETTER, QUIT]
 
 def connections(port: int, mails: int = 100) -> Connections:
     return Connections(Egress(SOURCE, port, TIMERS, opportunistic_tls(), mails), Hosts())
+
+
+def a_waiting(number: int) -> Waiting:
+    loop = asyncio.get_running_loop()
+    return Waiting(a_job(number), "q", repeat=False, since=loop.time(), end=loop.create_future())
 
 
 async def begun(path: Connections, targets: list[Target], most: int = 10) -> Transaction:
@@ -178,6 +187,27 @@ async def test_those_in_line_count_towards_a_connections_share() -> None:
         first.session.answer_seconds = 0.005
         sessions = [(await begun(path, [target])).session for _ in range(3)]
         assert [session is first.session for session in sessions] == [True, True, False]
+
+
+async def test_who_waits_in_line_takes_no_connections_place() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER], *[[GREETING, EHLO, QUIT]] * 2) as peer:
+        free, target = connections(peer.port), Target(10, "mx", peer.host)
+        path = Path("default", "x.test", 0, free, 3, 0.0, lambda _: None)
+        path.pace = Pace(3, allowed=2)
+        first = await begun(free, [target])
+        assert isinstance(await hand_over(first), Delivered)
+        free.end(first, keep=True)
+        first.session.answer_seconds = 0.005
+        for number in range(3):
+            path.running.add(waiting := a_waiting(number))
+            waiting.transaction = await begun(free, [target], most=2)
+        assert (free.open, free.behind) == (1, 2)
+        assert path.has_room()
+        path.running.add(waiting := a_waiting(3))
+        assert not path.has_room()  # it has not begun, and will need the second connection
+        waiting.transaction = await begun(free, [target], most=2)
+        assert (free.open, free.behind) == (2, 2)
+        assert not path.has_room()
 
 
 async def test_one_that_waits_for_room_looks_again_when_opening_another_failed() -> None:

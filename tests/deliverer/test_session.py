@@ -301,8 +301,11 @@ async def test_a_reply_that_came_alone_is_acknowledged_at_once() -> None:
     async with SmtpPeer([GREETING, EHLO, MAIL, RCPT, DATA, TAKEN, MAIL, RCPT, (DATA[0], Wait(), DATA[1]), TAKEN]) as peer:
         session = await opened(peer, tls=False)
         assert isinstance(await hand_over(session), Delivered)
-        second = asyncio.create_task(hand_over(session))
-        await asyncio.sleep(0.2)
+        transaction = session.begin()
+        second = asyncio.create_task(hand_over(transaction))
+        async with asyncio.timeout(10):
+            while "at data" not in repr(transaction):  # noqa: ASYNC110 - it tells nobody how far it is
+                await asyncio.sleep(0.001)
         connection = session.dialogue._transport.get_extra_info("socket")  # type: ignore[union-attr]
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
         peer.go.set()

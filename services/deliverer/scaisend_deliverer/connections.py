@@ -26,9 +26,7 @@ log = get_logger()
 IDLE_SECONDS = 30.0
 MOST_SESSIONS = 2  # servers that spoke and then would not, in one attempt (as Postfix)
 QUICK = 0.05  # seconds for taking a mail, in which no other connection is worth having: opening one takes four round trips
-NEAR = (
-    0.01  # in which the next mail is still being signed when the one before is gone: only a third's commands then go along with the second
-)
+NEAR = 0.01  # in which the next mail is still being signed when the one before is gone: only a third's commands can go along
 WITHIN_LIMIT = 0.5  # seconds; where no other connection may be had, waiting for a slower one saves a round trip still
 CONNECTIONS = Gauge("scaisend_connections", "SMTP connections that stand or are being opened")
 OPENED = Counter("scaisend_connections_opened", "SMTP connections by how opening ended", ["result"])
@@ -68,6 +66,7 @@ class Connections:
         self._hosts = hosts
         self._lent: list[Session] = []
         self._idle: list[Session] = []
+        self._begun = 0  # transactions, with those that wait in line
         self._closing: set[asyncio.Task[None]] = set()
         self._change: asyncio.Future[None] | None = None  # somebody waits for a connection to be free, or gone
         self._loop = asyncio.get_running_loop()
@@ -78,6 +77,11 @@ class Connections:
     def idle(self) -> int:
         """How many are lent to nobody."""
         return len(self._idle)
+
+    @property
+    def behind(self) -> int:
+        """How many transactions wait in line behind another, and need no connection of their own."""
+        return self._begun - len(self._lent)
 
     def places(self, most: int) -> int:
         """Return how many transactions could stand in line behind one that has its turn, on top of one for each of `most` connections."""
@@ -122,6 +126,7 @@ class Connections:
         """Take back a transaction; a connection that cannot be used again, or shall not be kept, is closed after its last one."""
         session = transaction.session
         session.end(transaction)
+        self._begun -= 1
         self._changed()
         if transaction.was_ignored:
             log.warning("keeps_mails_apart", mx=str(session.target))
@@ -156,6 +161,7 @@ class Connections:
     def _begin(self, session: Session) -> Transaction:
         if not session.is_lent:
             self._lent.append(session)
+        self._begun += 1
         return session.begin()
 
     def _can_be_followed(self, session: Session, within: float, behind: int = 1) -> bool:

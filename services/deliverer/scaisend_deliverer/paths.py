@@ -63,8 +63,8 @@ class Path:
 
     def has_room(self) -> bool:
         """One more attempt finds a connection, or a place behind another's mail."""
-        most, running = self.most(), len(self.running)
-        return running < most or (most > 0 and running < most + self.connections.places(most))
+        most, need_one = self.most(), len(self.running) - self.connections.behind
+        return need_one < most or (most > 0 and need_one < most + self.connections.places(most))
 
     def __repr__(self) -> str:
         return f"<Path {self.source}|{self.site}: {len(self.ready)} ready, {len(self.running)} running, {self.connections!r}>"
