@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import asyncpg
 
 from bench.mails import DOMAINS, STAMPED, domain
-from bench.sinks import SITES, STAMP
+from bench.sinks import SINK, SITES, STAMP
 from devstack import servers
 from devstack.place import CHECKOUT
 from devstack.process import pid_of
@@ -105,10 +105,10 @@ def house(sink_port: int, report, *, settings: dict[str, str] | None = None) -> 
 
 def _recipients() -> list[dict[str, str]]:
     """What leads the recipient domains to the sinks: each site of its own operator, so that each is a path of its own."""
-    records = [{"name": f"mx.op{n}.test", "type": "A", "value": address} for n, address in enumerate(SITES)]
+    records = [{"name": f"mx.op{n}.test", "type": "A", "value": SINK} for n in range(SITES)]
     records.append({"name": "mx.stamp.test", "type": "A", "value": STAMP})
     for n in range(DOMAINS):
-        host = "mx.stamp.test" if n < STAMPED else f"mx.op{n % len(SITES)}.test"
+        host = "mx.stamp.test" if n < STAMPED else f"mx.op{n % SITES}.test"
         records.append({"name": domain(n), "type": "MX", "value": f"10 {host}"})
     return records
 

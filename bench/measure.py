@@ -45,28 +45,28 @@ class Run:
 
 
 class Receivers:
-    """The sinks as one: how many mails, and when the last came."""
+    """Both sinks as one: how many mails, and when the last came."""
 
-    def __init__(self, sinks: list[SmtpSink], stamps: Stamps) -> None:
-        self._sinks, self.stamps = sinks, stamps
+    def __init__(self, sink: SmtpSink, stamps: Stamps) -> None:
+        self._sink, self.stamps = sink, stamps
         self._before = 0
 
     def groups(self) -> dict[str, list[int]]:
         """Their processes."""
-        return {"sink": [*(sink.process.pid for sink in self._sinks), self.stamps.process.pid]}
+        return {"sink": [self._sink.process.pid, self.stamps.process.pid]}
 
     def reset(self) -> None:
         """Count from here on."""
         self.stamps.ask("dump")
-        self._before = sum(sink.count for sink in self._sinks)
+        self._before = self._sink.count
 
     def count(self) -> int:
         """Mails since the reset."""
-        return sum(sink.count for sink in self._sinks) - self._before + int(self.stamps.ask("count")["count"])
+        return self._sink.count - self._before + int(self.stamps.ask("count")["count"])
 
     def last_at(self) -> float:
         """When the last mail ended."""
-        return max(*(sink.last_at for sink in self._sinks), float(self.stamps.ask("count")["last_at"]))
+        return max(self._sink.last_at, float(self.stamps.ask("count")["last_at"]))
 
 
 def watch(receivers: Receivers, wanted: int, begun: float, curve: list[tuple[float, int]], *, stall: float = STALL_SECONDS) -> int:

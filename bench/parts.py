@@ -35,7 +35,7 @@ from bench.scenes import (
     sinks_and_house,
     thousand,
 )
-from bench.sinks import SITES, Stamps, smtp_sinks
+from bench.sinks import SINK, Stamps, smtp_sink
 from bench.verify import verified
 
 
@@ -238,15 +238,15 @@ def _one_peer(bench: Bench, name: str, mails_: int, size: int) -> Run:
     port, folder = free_port(), Path(f"/var/tmp/scaisend-bench-peer-{free_port()}")  # noqa: S108 - our own folder, removed below
     with ExitStack() as stack:
         stack.callback(lambda: shutil.rmtree(folder, ignore_errors=True))
-        sinks = stack.enter_context(smtp_sinks(port))
+        received = stack.enter_context(smtp_sink(port))
         stamps = Stamps(port)
         stack.callback(stamps.stop)
         folder.mkdir()
-        where, sink, sender = free_port(), f"{SITES[0]}:{port}", SENDER.rpartition("@")[2]
+        where, sink, sender = free_port(), f"{SINK}:{port}", SENDER.rpartition("@")[2]
         if name == "postfix":
             peer = stack.enter_context(postfix(folder, where, sink, sender))
         else:
             peer = stack.enter_context(haraka(folder, where, sink, sender, bench.modules or Path()))
-        receivers = Receivers(sinks, stamps)
+        receivers = Receivers(received, stamps)
         run_peer(peer, receivers, 200, size, start=next(bench.numbers))
         return run_peer(peer, receivers, mails_, size, start=next(bench.numbers))

@@ -21,7 +21,7 @@ from bench.house import SENDER, House, free_port, house
 from bench.load import HttpLoad, http_request
 from bench.mails import STAMPED, domain, mails
 from bench.measure import Receivers, requests, watch
-from bench.sinks import Stamps, smtp_sinks
+from bench.sinks import Stamps, smtp_sink
 
 Report = Callable[[str], None]
 
@@ -55,7 +55,7 @@ class sinks_and_house:  # noqa: N801 - reads as the context that it is
 
     def __enter__(self) -> tuple[House, Receivers]:
         port = free_port()
-        receivers = Receivers(self._stack.enter_context(smtp_sinks(port)), stamps := Stamps(port))
+        receivers = Receivers(self._stack.enter_context(smtp_sink(port)), stamps := Stamps(port))
         self._stack.callback(stamps.stop)
         made = self._stack.enter_context(house(port, lambda _: None, settings=self._settings))
         sleep(1)

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from struct import unpack
 from threading import Event, Thread
-from time import perf_counter, sleep
-from typing import Any, cast
+from time import perf_counter, sleep, time_ns
+from typing import Any
 
-SITES = tuple(f"127.0.10.{n}" for n in range(1, 9))
+SINK = "127.0.10.1"
+SITES = 8  # paths that end at SINK, where the peers have one
 STAMP = "127.0.10.20"
 LOOK_EVERY = 0.02  # seconds
+SO_TIMESTAMPNS = 35  # socket(7); the module socket has no name for it
+NOTE_BYTES = socket.CMSG_SPACE(16)
 
 
 class SmtpSink:
-    """Postfix's smtp-sink on one address; `count` is what it says it took, `last_at` when that last changed; both as of the last `look`."""
+    """Postfix's smtp-sink; `count` is what it says it took, `last_at` when that last changed; both as of the last `look`."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, port: int) -> None:
         self.count = 0
         self.last_at = 0.0
         self.process = subprocess.Popen(
-            ["smtp-sink", "-c", "-u", "nobody", f"{address}:{port}", "1000"],
+            ["smtp-sink", "-c", "-u", "nobody", f"{SINK}:{port}", "1000"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -58,29 +66,27 @@ class SmtpSink:
 
 
 @contextmanager
-def smtp_sinks(port: int) -> Iterator[list[SmtpSink]]:
-    """One smtp-sink a site, on the same port of as many loopback addresses.
+def smtp_sink(port: int) -> Iterator[SmtpSink]:
+    """The smtp-sink that ours and the peers deliver to.
 
-    They are looked at every 20 ms: read as they write, a few thousand times a second, they took 3 % of the machine that is measured.
+    It is looked at every 20 ms: read as it writes, a few thousand times a second, it took 3 % of the machine that is measured.
     """
-    sinks = [SmtpSink(address, port) for address in SITES]
+    sink = SmtpSink(port)
     sleep(0.3)
     ended = Event()
 
     def look() -> None:
         while not ended.wait(LOOK_EVERY):
-            for sink in sinks:
-                sink.look()
+            sink.look()
 
     looking = Thread(target=look, daemon=True)
     looking.start()
     try:
-        yield sinks
+        yield sink
     finally:
         ended.set()
         looking.join()
-        for sink in sinks:
-            sink.stop()
+        sink.stop()
 
 
 def listening(module: str, *arguments: str | float) -> subprocess.Popen[str]:
@@ -125,9 +131,12 @@ class Stamps:
 
 
 class StampingSink:
-    """Takes mail and notes when: `mail_at` and `end_at` by recipient (perf_counter seconds). Keeps every `keep`-th mail."""
+    """Takes mail and notes when: `mail_at` and `end_at` by recipient (perf_counter seconds). Keeps every `keep`-th mail.
 
-    def __init__(self, pause: float = 0, keep: int = 25) -> None:
+    MAIL came when the kernel had it: on a full machine the sink, which stands for somebody else's, gets to it milliseconds later.
+    """
+
+    def __init__(self, address: str, port: int, *, pause: float = 0, keep: int = 25) -> None:
         self.pause = pause
         self.mail_at: dict[str, float] = {}
         self.end_at: dict[str, float] = {}
@@ -136,12 +145,56 @@ class StampingSink:
         self.by_domain: Counter[str] = Counter()
         self.last_at = 0.0
         self.keep = keep
+        self._due: list[tuple[float, int, Callable[[], None]]] = []  # what is to be said after its pause
+        self._numbers = count()
+        self._selector = DefaultSelector()
+        self._server = socket.create_server((address, port), backlog=1000)
+        self._server.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # inherited by what it accepts
+        self._server.setblocking(False)
+        self._selector.register(self._server, EVENT_READ, self._accept)
+        self._selector.register(sys.stdin, EVENT_READ, self._obey)
 
-    async def listen(self, address: str, port: int) -> asyncio.Server:
-        """Accept connections."""
-        return await asyncio.get_running_loop().create_server(lambda: _Stamping(self), address, port)
+    def run(self) -> None:
+        """Serve until standard input ends."""
+        self._is_over = False
+        while not self._is_over:
+            for key, _ in self._selector.select(max(0.0, self._due[0][0] - perf_counter()) if self._due else None):
+                key.data()
+            while self._due and self._due[0][0] <= perf_counter():
+                heappop(self._due)[2]()
 
-    def answer(self, command: str) -> str:
+    def later(self, act: Callable[[], None]) -> None:
+        """Do it after the pause."""
+        heappush(self._due, (perf_counter() + self.pause, next(self._numbers), act))
+
+    def take(self, recipient: str, mail: bytes, mail_at: float, end_at: float) -> None:
+        """Note a mail."""
+        self.mail_at.setdefault(recipient, mail_at)
+        self.end_at[recipient] = end_at
+        self.count += 1
+        self.by_domain[recipient.rpartition("@")[2]] += 1
+        self.last_at = end_at
+        if self.count % self.keep == 0:
+            self.kept.append(mail.replace(b"\r\n..", b"\r\n."))
+
+    def forget(self, connection: socket.socket) -> None:
+        """Close a connection."""
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _accept(self) -> None:
+        connection, _ = self._server.accept()
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(connection, EVENT_READ, _Stamping(self, connection).read)
+
+    def _obey(self) -> None:
+        line = sys.stdin.readline()
+        self._is_over = not line
+        if line:
+            print(self._answer(line.strip()), flush=True)
+
+    def _answer(self, command: str) -> str:
         """Answer one line of Stamps.ask."""
         if command == "count":
             return json.dumps({"count": self.count, "by_domain": self.by_domain, "last_at": self.last_at})
@@ -151,23 +204,29 @@ class StampingSink:
         return json.dumps(dumped)
 
 
-class _Stamping(asyncio.Protocol):
+class _Stamping:
     """As little SMTP as a sender with pipelining needs."""
 
-    def __init__(self, sink: StampingSink) -> None:
+    def __init__(self, sink: StampingSink, connection: socket.socket) -> None:
         self._sink = sink
+        self._connection = connection
         self._buffer = bytearray()
         self._in_data = False
         self._mail_at = 0.0
         self._recipient = ""
+        self._is_over = False
+        connection.send(b"220 stamp.test ESMTP\r\n")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
-        self._transport = transport
-        transport.write(b"220 stamp.test ESMTP\r\n")
-
-    def data_received(self, data: bytes) -> None:
-        now = perf_counter()
+    def read(self) -> None:
+        """Take in what is there; the kernel says when the last of it came."""
+        try:
+            data, notes, _, _ = self._connection.recvmsg(262_144, NOTE_BYTES)
+        except OSError:
+            data, notes = b"", []
+        if not data:
+            self._sink.forget(self._connection)
+            return
+        at = _came_at(notes)
         self._buffer += data
         answers = bytearray()
         while self._buffer:
@@ -175,25 +234,33 @@ class _Stamping(asyncio.Protocol):
                 end = 0 if self._buffer.startswith(b".\r\n") else self._buffer.find(b"\r\n.\r\n") + 2
                 if end == 1:
                     break
-                self._take(bytes(self._buffer[:end]), now)
+                self._in_data = False
+                self._sink.take(self._recipient, bytes(self._buffer[:end]), self._mail_at, at)
                 del self._buffer[: end + 3]
                 if self._sink.pause:
-                    asyncio.get_running_loop().call_later(self._sink.pause, self._transport.write, b"250 2.0.0 taken\r\n")
+                    self._sink.later(partial(self._say, b"250 2.0.0 taken\r\n"))
                 else:
                     answers += b"250 2.0.0 taken\r\n"
             else:
                 end = self._buffer.find(b"\r\n")
                 if end < 0:
                     break
-                answers += self._command(bytes(self._buffer[:end]), now)
+                answers += self._command(bytes(self._buffer[:end]), at)
                 del self._buffer[: end + 2]
         if answers:
-            self._transport.write(answers)
+            self._say(answers)
+        if self._is_over:
+            self._sink.forget(self._connection)
 
-    def _command(self, line: bytes, now: float) -> bytes:
+    def _say(self, answers: bytes | bytearray) -> None:
+        """Answers are short, and their reader waits for them: they have room in the socket."""
+        with suppress(OSError):  # who has gone gets none
+            self._connection.sendall(answers)
+
+    def _command(self, line: bytes, at: float) -> bytes:
         verb = line[:4].upper()
         if verb == b"MAIL":
-            self._mail_at = now
+            self._mail_at = at
         elif verb == b"RCPT":
             self._recipient = line[line.index(b"<") + 1 : line.index(b">")].decode()
         elif verb == b"DATA":
@@ -202,35 +269,18 @@ class _Stamping(asyncio.Protocol):
         elif verb == b"EHLO":
             return b"250-stamp.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 52428800\r\n"
         elif verb == b"QUIT":
-            self._transport.write(b"221 bye\r\n")
-            self._transport.close()
-            return b""
+            self._is_over = True
+            return b"221 bye\r\n"
         return b"250 2.0.0 ok\r\n"
 
-    def _take(self, mail: bytes, now: float) -> None:
-        sink = self._sink
-        self._in_data = False
-        sink.mail_at.setdefault(self._recipient, self._mail_at)
-        sink.end_at[self._recipient] = now
-        sink.count += 1
-        sink.by_domain[self._recipient.rpartition("@")[2]] += 1
-        sink.last_at = now
-        if sink.count % sink.keep == 0:
-            sink.kept.append(mail.replace(b"\r\n..", b"\r\n."))
 
-
-async def main(address: str, port: int, pause: float) -> None:
-    """Run a stamping sink; commands come on standard input, answers go to standard output."""
-    sink = StampingSink(pause)
-    await sink.listen(address, port)
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    print("listening", flush=True)
-    while line := await reader.readline():
-        print(sink.answer(line.decode().strip()), flush=True)
+def _came_at(notes: list[tuple[int, int, bytes]]) -> float:
+    """When the kernel had the last of what was read, in perf_counter seconds; it tells in those of the wall clock."""
+    seconds, nanoseconds = next(unpack("qq", note) for level, kind, note in notes if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS))
+    return perf_counter() - (time_ns() - seconds * 1_000_000_000 - nanoseconds) / 1e9
 
 
 if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    sink = StampingSink(sys.argv[1], int(sys.argv[2]), pause=float(sys.argv[3]))
+    print("listening", flush=True)
+    sink.run()
