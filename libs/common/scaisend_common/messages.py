@@ -27,7 +27,7 @@ class Stream(StrEnum):
     BULK = "bulk"
 
 
-class BlobKey(msgspec.Struct, frozen=True, array_like=True):
+class BlobKey(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Where large content lies: unique by all three; its partition is the day of the submission's id."""
 
     tenant_id: str
@@ -35,14 +35,14 @@ class BlobKey(msgspec.Struct, frozen=True, array_like=True):
     n: int
 
 
-class Part(msgspec.Struct, frozen=True, array_like=True):
+class Part(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One body part: media type and text."""
 
     media_type: str
     text: str
 
 
-class Attachment(msgspec.Struct, frozen=True, omit_defaults=True):
+class Attachment(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One attachment, decoded."""
 
     content: bytes
@@ -52,21 +52,21 @@ class Attachment(msgspec.Struct, frozen=True, omit_defaults=True):
     content_id: str = ""
 
 
-class Content(msgspec.Struct, frozen=True, tag="inline", omit_defaults=True):
+class Content(msgspec.Struct, frozen=True, gc=False, tag="inline", omit_defaults=True):
     """The bodies in the order text/plain, text/html, others, and the attachments."""
 
     parts: tuple[Part, ...]
     attachments: tuple[Attachment, ...] = ()
 
 
-class ContentRef(msgspec.Struct, frozen=True, tag="ref"):
+class ContentRef(msgspec.Struct, frozen=True, gc=False, tag="ref"):
     """Content stored as a blob: `encode(Content)` under `key`, `size` bytes."""
 
     key: BlobKey
     size: int
 
 
-class Personalization(msgspec.Struct, frozen=True, omit_defaults=True):
+class Personalization(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One message of a submission: who receives it and what differs from the rest. Recipient indexes count to, cc, bcc through."""
 
     to: tuple[Mailbox, ...]
@@ -81,20 +81,20 @@ class Personalization(msgspec.Struct, frozen=True, omit_defaults=True):
     send_at: int | None = None
 
 
-class PersonalizationsRef(msgspec.Struct, frozen=True, tag="personalizations_ref"):
+class PersonalizationsRef(msgspec.Struct, frozen=True, gc=False, tag="personalizations_ref"):
     """The personalizations stored as a blob: `encode(Personalizations)`."""
 
     key: BlobKey
     count: int
 
 
-class Personalizations(msgspec.Struct, frozen=True, tag="personalizations"):
+class Personalizations(msgspec.Struct, frozen=True, gc=False, tag="personalizations"):
     """The personalizations of one submission, in its order."""
 
     items: tuple[Personalization, ...]
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Submission(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One accepted `POST /v3/mail/send`. `settings` holds mail_settings, tracking_settings, asm and sections as JSON text, untouched."""
 
     submission_id: SubmissionId
@@ -119,13 +119,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     repeat: bool = False  # published again under the same id (an idempotent retry): its deliveries meet the ledger first
 
 
-class SubmissionBatch(msgspec.Struct, frozen=True):
+class SubmissionBatch(msgspec.Struct, frozen=True, gc=False):
     """Submissions of one lane that were accepted at about the same time: the unit of `mail.submit`."""
 
     submissions: tuple[Submission, ...]
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Head(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The headers of one message, as its recipients see them; substitutions are not yet applied."""
 
     sender: Mailbox
@@ -140,7 +140,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ip_pool: str | None = None
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Job(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One delivery to be attempted: the unit of `mail.deliver` and of `mail.later`."""
 
     delivery_id: DeliveryId
@@ -163,7 +163,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unknowns: int = 0  # attempts in doubt so far
 
 
-class JobBatch(msgspec.Struct, frozen=True):
+class JobBatch(msgspec.Struct, frozen=True, gc=False):
     """Up to 25 jobs of one path and stream, acked when the slowest has ended."""
 
     jobs: tuple[Job, ...]
@@ -179,7 +179,7 @@ class WhyLater(StrEnum):
     CLAIMED = "claimed"  # another living deliverer holds the claim
 
 
-class LaterItem(msgspec.Struct, frozen=True):
+class LaterItem(msgspec.Struct, frozen=True, gc=False):
     """A job that is due at `due_at` (unix seconds); unique by (delivery, attempt)."""
 
     due_at: float
@@ -187,19 +187,19 @@ class LaterItem(msgspec.Struct, frozen=True):
     job: Job
 
 
-class LaterBatch(msgspec.Struct, frozen=True):
+class LaterBatch(msgspec.Struct, frozen=True, gc=False):
     """What one publisher hands to the waiting room at once."""
 
     items: tuple[LaterItem, ...]
 
 
-class EventBatch(msgspec.Struct, frozen=True):
+class EventBatch(msgspec.Struct, frozen=True, gc=False):
     """Events of one lane."""
 
     events: tuple[Event, ...]
 
 
-class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
+class Heartbeat(msgspec.Struct, frozen=True, gc=False, tag="heartbeat"):
     """A deliverer of `group` lives; `leaving` when it gives its shards up."""
 
     group: str
@@ -207,13 +207,13 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
     leaving: bool = False
 
 
-class Flush(msgspec.Struct, frozen=True, tag="flush"):
+class Flush(msgspec.Struct, frozen=True, gc=False, tag="flush"):
     """Forget what is cached of a tenant: its keys, domains, DKIM keys, state."""
 
     tenant_id: str
 
 
-class Line(msgspec.Struct, frozen=True, array_like=True):
+class Line(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The jobs of one tenant and stream that a path has no room for: `rate` of them are worked off a second, all in `seconds`."""
 
     tenant_id: str
@@ -222,7 +222,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     seconds: float
 
 
-class Lines(msgspec.Struct, frozen=True, tag="lines"):
+class Lines(msgspec.Struct, frozen=True, gc=False, tag="lines"):
     """Who has no credit on a path: further jobs join the end of their line."""
 
     group: str

@@ -22,7 +22,7 @@ from scaisend_common.messages import Job, LaterItem, WhyLater
 MOST_UNKNOWNS = 3
 
 
-class Dropped(msgspec.Struct, frozen=True, tag="dropped"):
+class Dropped(msgspec.Struct, frozen=True, gc=False, tag="dropped"):
     """Stopped before it was sent; `reason` in the words of the dropped event."""
 
     reason: str
@@ -31,7 +31,7 @@ class Dropped(msgspec.Struct, frozen=True, tag="dropped"):
 Ending = Delivered | Deferred | Bounced | Unknown | Dropped
 
 
-class Outcome(msgspec.Struct, frozen=True, array_like=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """How an attempt ended, at `at` (unix seconds). The next one is due at `next_at`; None: none follows.
 
     `given_up`: with this attempt the delivery ended, though the attempt itself did not end it.

@@ -24,7 +24,7 @@ _unescape = re.compile(r"\\(.)").sub
 _escape = re.compile(r'(["\\])').sub
 
 
-class Address(msgspec.Struct, frozen=True, array_like=True):
+class Address(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`local@domain`; `domain` in lower-case A-labels."""
 
     local: str
@@ -39,7 +39,7 @@ class Address(msgspec.Struct, frozen=True, array_like=True):
         return self.local.isascii()
 
 
-class Mailbox(msgspec.Struct, frozen=True, array_like=True):
+class Mailbox(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An address with the display name that a header shows; an empty name means none."""
 
     address: Address

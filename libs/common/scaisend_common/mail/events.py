@@ -12,7 +12,7 @@ from scaisend_common.mail.reply import Reply
 from scaisend_common.mail.verdict import BounceKind
 
 
-class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+class Origin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the sender said of a message and gets back with each of its events, and what lists show of it."""
 
     from_email: str = ""
@@ -26,7 +26,7 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     stream: str = "transactional"
 
 
-class Hop(msgspec.Struct, frozen=True, omit_defaults=True):
+class Hop(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Where an attempt went: MX host and address, the local address, whether TLS protected it, how long it took (ms)."""
 
     mx_host: str = ""
@@ -37,7 +37,7 @@ class Hop(msgspec.Struct, frozen=True, omit_defaults=True):
     ms: int = 0
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Event(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Common to all: `at` in unix seconds; `attempt` is 0 for what happens before the first attempt, else counted from 1."""
 
     event_id: str

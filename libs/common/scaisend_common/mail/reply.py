@@ -12,7 +12,7 @@ _enhanced = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?=[ \t]|$)").match
 _controls = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]").sub
 
 
-class Reply(msgspec.Struct, frozen=True, array_like=True):
+class Reply(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What a server said: `code` 200 to 599, `enhanced` such as `5.1.1` or empty, `text` of all lines joined by a space, as received."""
 
     code: int
@@ -23,7 +23,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
 
 
-class Malformed(msgspec.Struct, frozen=True, array_like=True):
+class Malformed(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """No reply: `why` it is none, and what came, made printable."""
 
     why: str

@@ -17,20 +17,20 @@ class BounceKind(StrEnum):
     BLOCKED = "blocked"
 
 
-class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
+class Delivered(msgspec.Struct, frozen=True, gc=False, tag="delivered"):
     """The server took the mail: from its 250 to the final dot on, it is the server's (RFC 5321 6.1)."""
 
     reply: Reply
 
 
-class Deferred(msgspec.Struct, frozen=True, tag="deferred"):
+class Deferred(msgspec.Struct, frozen=True, gc=False, tag="deferred"):
     """Try again later. `reply` is None when no server answered at all; `why` then says what happened."""
 
     why: str
     reply: Reply | None = None
 
 
-class Bounced(msgspec.Struct, frozen=True, tag="bounced"):
+class Bounced(msgspec.Struct, frozen=True, gc=False, tag="bounced"):
     """Never try again. `status` is an enhanced code (RFC 3463), ours where no server said one."""
 
     why: str
@@ -39,7 +39,7 @@ class Bounced(msgspec.Struct, frozen=True, tag="bounced"):
     reply: Reply | None = None
 
 
-class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
+class Unknown(msgspec.Struct, frozen=True, gc=False, tag="unknown"):
     """The final dot may have been sent and no reply is known: the mail may have arrived (RFC 1047)."""
 
     why: str

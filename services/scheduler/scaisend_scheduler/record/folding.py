@@ -46,7 +46,7 @@ class State(NamedTuple):
         return self.rank // 10, self.attempt, self.rank
 
 
-class MessageChange(msgspec.Struct, frozen=True):  # a Struct for its speed
+class MessageChange(msgspec.Struct, frozen=True, gc=False):  # a Struct for its speed
     """What a batch says of one delivery: the furthest state, the first origin and Message-ID told, the last event's time."""
 
     tenant_id: str

@@ -18,7 +18,7 @@ from scaisend_common.messages import Content, ContentRef, Head, Personalization,
 LIFETIME = 72 * 3600.0  # seconds from acceptance, or from send_at, in which attempts may start (SendGrid's three days)
 
 
-class Message(msgspec.Struct, frozen=True):  # a Struct for its speed: with frozen dataclasses expansion took four times as long
+class Message(msgspec.Struct, frozen=True, gc=False):  # a Struct for its speed: with frozen dataclasses expansion took four times as long
     """What all recipients of one personalization share. `send_at` in unix seconds."""
 
     tenant_id: str
@@ -33,7 +33,7 @@ class Message(msgspec.Struct, frozen=True):  # a Struct for its speed: with froz
     repeat: bool
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One recipient's copy of a message."""
 
     delivery_id: DeliveryId
