@@ -5,6 +5,7 @@ from __future__ import annotations
 from scaisend_common.mail.ids import made_at
 from scaisend_common.messages import BlobKey, Content, ContentRef, decode_content
 from scaisend_common.plumbing.blobs import BlobName, BlobStore
+from scaisend_common.plumbing.turns import Turns
 from scaisend_deliverer.kept import Kept
 
 KEEP_BYTES = 32 * 1024 * 1024
@@ -16,6 +17,7 @@ class Contents:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._kept: Kept[BlobKey, Content] = Kept(KEEP_BYTES)
+        self._turns = Turns()
 
     async def of(self, content: Content | ContentRef) -> Content:
         """Return the content itself. Raises BlobMissing (the job is to be parked), DatabaseAway."""
@@ -23,8 +25,15 @@ class Contents:
             return content
         kept = self._kept.get(content.key)
         if kept is None:
-            key = content.key
-            name = BlobName(key.tenant_id, key.submission_id, key.n, made_at(key.submission_id).date())
-            kept = decode_content(await self._blobs.get(name))
-            self._kept.put(key, kept, content.size)
+            kept = await self._fetched(content)
+            await self._turns.turn()  # all who waited would write and sign at once
         return kept
+
+    async def _fetched(self, content: ContentRef) -> Content:
+        key = content.key
+        encoded = await self._blobs.get(BlobName(key.tenant_id, key.submission_id, key.n, made_at(key.submission_id).date()))
+        if (kept := self._kept.get(key)) is not None:  # another who waited was first
+            return kept
+        fetched = decode_content(encoded)
+        self._kept.put(key, fetched, content.size)
+        return fetched
