@@ -178,6 +178,29 @@ async def test_with_a_near_server_a_third_mail_waits_in_line_unless_it_is_to_go_
         assert [session is first.session for session in sessions] == [True, True, False, True, False]
 
 
+async def test_mail_that_goes_first_finds_a_connection_that_others_leave_alone() -> None:
+    async with SmtpPeer([GREETING, EHLO, *LETTER * 2, QUIT], *[[GREETING, EHLO, *LETTER, QUIT]] * 2) as peer:
+        path = Connections(Egress(SOURCE, peer.port, TIMERS, None, 100), Hosts())
+        target, deadline = Target(10, "mx", peer.host), asyncio.get_running_loop().time() + 10
+        first = await path.begin([target], lambda: 3, deadline, at_once=True, sets_apart=True)
+        assert isinstance(first, Transaction)
+        assert isinstance(await hand_over(first), Delivered)
+        first.session.answer_seconds = 0.005
+        behind = await path.begin([target], lambda: 3, deadline)  # others take another, whether it is lent
+        path.end(first, keep=True)
+        beside = await path.begin([target], lambda: 3, deadline)  # or idle
+        again = await path.begin([target], lambda: 3, deadline, at_once=True, sets_apart=True)
+        assert all(isinstance(each, Transaction) for each in (behind, beside, again))
+        assert behind.session is not first.session
+        assert beside.session is not first.session
+        assert again.session is first.session
+        path.end(again, keep=True)
+        assert path.open == 3
+        last = await path.begin([target], lambda: 3, deadline)
+        assert isinstance(last, Transaction)
+        assert last.session is first.session  # there is no further one to be had
+
+
 async def test_those_in_line_count_towards_a_connections_share() -> None:
     async with SmtpPeer([GREETING, EHLO, *LETTER], [GREETING, EHLO, QUIT]) as peer:
         path, target = connections(peer.port, mails=3), Target(10, "mx", peer.host)

@@ -113,10 +113,11 @@ class Attempts:
     ) -> Result | Unreached | LeftAlone:
         """Hand the mail over in a warm session or a new one; a warm one that turns out to be over costs no attempt."""
         claimed, deadline = None, self._loop.time() + self._seconds
-        at_once = waiting.job.stream is Stream.TRANSACTIONAL or not path.ready  # nobody gains from waiting behind another's mail
+        goes_first = waiting.job.stream is Stream.TRANSACTIONAL
+        at_once = goes_first or not path.ready  # nobody gains from waiting behind another's mail
         while True:
             try:
-                transaction = await path.connections.begin(destination.targets, path.most, deadline, at_once=at_once)
+                transaction = await path.connections.begin(destination.targets, path.most, deadline, at_once=at_once, sets_apart=goes_first)
             except asyncio.CancelledError:
                 if claimed is not None:
                     await self._unclaim(waiting.job, claimed)

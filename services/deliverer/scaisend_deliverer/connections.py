@@ -66,6 +66,8 @@ class Connections:
         self._hosts = hosts
         self._lent: list[Session] = []
         self._idle: list[Session] = []
+        self._apart: Session | None = None  # for mail that goes first, until `_apart_until`
+        self._apart_until = 0.0
         self._begun = 0  # transactions, with those that wait in line
         self._closing: set[asyncio.Task[None]] = set()
         self._change: asyncio.Future[None] | None = None  # somebody waits for a connection to be free, or gone
@@ -88,12 +90,13 @@ class Connections:
         return 0 if self.open > most else sum(self._can_be_followed(session, WITHIN_LIMIT) for session in self._lent)
 
     async def begin(
-        self, targets: Sequence[Target], most: Callable[[], int], deadline: float, *, at_once: bool = False
+        self, targets: Sequence[Target], most: Callable[[], int], deadline: float, *, at_once: bool = False, sets_apart: bool = False
     ) -> Transaction | Unreached | LeftAlone:
         """Return a transaction with the best host that can be had, over one of `most` connections that the path may have at the time.
 
         A server that is quick to take mails gets them over few connections, one behind the other: a write, a read and a round trip each.
-        `at_once`: rather over one that is free.
+        `at_once`: rather over one that is free. `sets_apart`: more such mail may follow, and finds one free: others leave one connection
+        alone for as long as it may idle, unless the path may have no further one.
         """
         while True:
             now = self._loop.time()
@@ -103,13 +106,14 @@ class Connections:
             if now >= deadline:
                 return LeftAlone(0.0)
             best = {target.host for target in usable if target.preference == usable[0].preference}
+            may_follow, is_full = self.open <= most(), self.open >= most()
+            spared = None if at_once or is_full or now >= self._apart_until else self._apart
             session = self._take_idle(best) if at_once else None
-            may_follow = self.open <= most()
-            session = session or (self._in_line(best, third=not at_once) if may_follow else None) or self._take_idle(best)
-            if session is None and may_follow and self.open >= most() and not self._idle:
+            session = session or (self._in_line(best, spared, third=not at_once) if may_follow else None) or self._take_idle(best, spared)
+            if session is None and may_follow and is_full and not self._idle:
                 session = self._followed(best, WITHIN_LIMIT)
             if session is not None:
-                return self._begin(session)
+                return self._begin(session, sets_apart=sets_apart)
             if self.open < most():
                 break
             await self._room(deadline - now)
@@ -120,7 +124,7 @@ class Connections:
         finally:
             if not isinstance(opened, Session):
                 self._count(-1)
-        return self._begin(opened) if isinstance(opened, Session) else opened
+        return self._begin(opened, sets_apart=sets_apart) if isinstance(opened, Session) else opened
 
     def end(self, transaction: Transaction, *, keep: bool) -> None:
         """Take back a transaction; a connection that cannot be used again, or shall not be kept, is closed after its last one."""
@@ -158,7 +162,11 @@ class Connections:
         while self._closing:
             await asyncio.wait(self._closing)
 
-    def _begin(self, session: Session) -> Transaction:
+    def _begin(self, session: Session, *, sets_apart: bool) -> Transaction:
+        if sets_apart:
+            self._apart_until = self._loop.time() + IDLE_SECONDS
+            if self._apart is None or not self._apart.is_usable:
+                self._apart = session
         if not session.is_lent:
             self._lent.append(session)
         self._begun += 1
@@ -171,18 +179,19 @@ class Connections:
             and not self._hosts.keeps_mails_apart(session.target, self._loop.time())
         )
 
-    def _in_line(self, hosts: set[str], *, third: bool) -> Session | None:
-        return self._followed(hosts, QUICK) or (self._followed(hosts, NEAR, behind=2) if third else None)
+    def _in_line(self, hosts: set[str], spared: Session | None, *, third: bool) -> Session | None:
+        return self._followed(hosts, QUICK, spared) or (self._followed(hosts, NEAR, spared, behind=2) if third else None)
 
-    def _followed(self, hosts: set[str], within: float, behind: int = 1) -> Session | None:
+    def _followed(self, hosts: set[str], within: float, spared: Session | None = None, behind: int = 1) -> Session | None:
         for session in self._lent:
-            if self._can_be_followed(session, within, behind) and session.target.host in hosts:
+            if session is not spared and self._can_be_followed(session, within, behind) and session.target.host in hosts:
                 return session
         return None
 
-    def _take_idle(self, hosts: set[str]) -> Session | None:
+    def _take_idle(self, hosts: set[str], spared: Session | None = None) -> Session | None:
         for index in range(len(self._idle) - 1, -1, -1):
-            if self._idle[index].target.host in hosts and self._idle[index].is_usable:
+            session = self._idle[index]
+            if session is not spared and session.target.host in hosts and session.is_usable:
                 return self._idle.pop(index)
         return None
 
@@ -233,6 +242,8 @@ class Connections:
         return clear
 
     def _close(self, session: Session) -> None:
+        if session is self._apart:
+            self._apart = None
         closing = asyncio.create_task(self._leave(session))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
