@@ -74,6 +74,16 @@ async def test_a_missing_partition_is_made_although_the_default_one_has_taken_it
         await rows(postgres_dsn, "INSERT INTO messages SELECT * FROM messages")
 
 
+async def test_each_partition_of_messages_leaves_room_for_a_second_version(pool: Pool, postgres_dsn: str) -> None:
+    await rows(postgres_dsn, f"DROP TABLE messages_{TODAY:%Y%m%d}, messages_{TODAY + timedelta(days=1):%Y%m%d}")
+    await insert_message(postgres_dsn, 0)
+    assert await store.ensure_partitions(pool, 3) == 2  # one of them in the way that moves rows
+    options = await rows(
+        postgres_dsn, "SELECT reloptions FROM pg_partition_tree('messages') p JOIN pg_class c ON c.oid = p.relid WHERE p.isleaf"
+    )
+    assert {tuple(each[0] or ()) for each in options} == {("fillfactor=50",)}
+
+
 async def test_old_partitions_go_and_the_kept_days_stay(pool: Pool, postgres_dsn: str) -> None:
     for parent in ("messages", "events", "blobs"):
         for days in (9, 12, 31):
