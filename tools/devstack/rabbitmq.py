@@ -15,7 +15,7 @@ from devstack.openfolder import hand_over, servers_user
 from devstack.process import pid_of, spawn
 from devstack.programs import CannotStart, installed, plain_environment
 
-WAL_BYTES = 16 * 1024 * 1024  # what a full log holds is written out at once, and all messages wait for it: 60 to 100 ms with 64 MiB
+WAL_BYTES = 4 * 1024 * 1024  # what a full log holds is written out at once, and others wait for it: 60 to 100 ms with 64 MiB
 FIRST = -15  # its nice value: every mail waits for the broker twice
 FOLDER = "lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"  # Debian's /usr/sbin wrapper refuses all but root and rabbitmq
 
