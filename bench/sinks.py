@@ -220,7 +220,7 @@ class _Stamping:
     def read(self) -> None:
         """Take in what is there; the kernel says when the last of it came."""
         try:
-            data, notes, _, _ = self._connection.recvmsg(262_144, NOTE_BYTES)
+            data, notes, _, _ = self._connection.recvmsg(65_536, NOTE_BYTES)
         except OSError:
             data, notes = b"", []
         if not data:

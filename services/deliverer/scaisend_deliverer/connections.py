@@ -66,8 +66,7 @@ class Connections:
         self._hosts = hosts
         self._lent: list[Session] = []
         self._idle: list[Session] = []
-        self._apart: Session | None = None  # for mail that goes first, until `_apart_until`
-        self._apart_until = 0.0
+        self._apart: Session | None = None  # for mail that goes first, as long as it stands
         self._begun = 0  # transactions, with those that wait in line
         self._closing: set[asyncio.Task[None]] = set()
         self._change: asyncio.Future[None] | None = None  # somebody waits for a connection to be free, or gone
@@ -96,7 +95,7 @@ class Connections:
 
         A server that is quick to take mails gets them over few connections, one behind the other: a write, a read and a round trip each.
         `at_once`: rather over one that is free. `sets_apart`: more such mail may follow, and finds one free: others leave one connection
-        alone for as long as it may idle, unless the path may have no further one.
+        alone as long as it stands, unless the path may have no further one.
         """
         while True:
             now = self._loop.time()
@@ -107,7 +106,7 @@ class Connections:
                 return LeftAlone(0.0)
             best = {target.host for target in usable if target.preference == usable[0].preference}
             may_follow, is_full = self.open <= most(), self.open >= most()
-            spared = None if at_once or is_full or now >= self._apart_until else self._apart
+            spared = None if at_once or is_full else self._apart
             session = self._take_idle(best) if at_once else None
             session = session or (self._in_line(best, spared, third=not at_once) if may_follow else None) or self._take_idle(best, spared)
             if session is None and may_follow and is_full and not self._idle:
@@ -163,10 +162,8 @@ class Connections:
             await asyncio.wait(self._closing)
 
     def _begin(self, session: Session, *, sets_apart: bool) -> Transaction:
-        if sets_apart:
-            self._apart_until = self._loop.time() + IDLE_SECONDS
-            if self._apart is None or not self._apart.is_usable:
-                self._apart = session
+        if sets_apart and (self._apart is None or not self._apart.is_usable):
+            self._apart = session
         if not session.is_lent:
             self._lent.append(session)
         self._begun += 1
