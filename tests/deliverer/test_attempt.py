@@ -13,7 +13,7 @@ import pytest
 from tests.deliverer.making import CONTENT, a_job
 
 from scaisend_common.mail.retry import RetrySchedule
-from scaisend_common.messages import Job, WhyLater
+from scaisend_common.messages import Job, Stream, WhyLater
 from scaisend_common.plumbing.postgres import DatabaseAway
 from scaisend_common.plumbing.redis import Redis, connect
 from scaisend_common.stops import delivery_stop
@@ -76,18 +76,27 @@ def taken_in(job: Job, *, repeat: bool = False) -> Waiting:
     return Waiting(job, "q", repeat=repeat, since=loop.time(), end=loop.create_future())
 
 
-async def attempt(redis: Redis, job: Job, *lent: Transaction | LeftAlone, waiting: Waiting | None = None) -> Any:
-    """Make one attempt over what is lent, in turn; then there is no more to be had."""
+async def attempt(
+    redis: Redis,
+    job: Job,
+    *lent: Transaction | LeftAlone,
+    waiting: Waiting | None = None,
+    ready: tuple[Waiting, ...] = (),
+    wants: list[dict[str, bool]] | None = None,
+) -> Any:
+    """Make one attempt over what is lent, in turn; then there is no more to be had. `wants` gets how each was asked for."""
     transactions = list(lent)
 
     async def answer(value: object, *_: object) -> Any:
         return value
 
-    async def begin(*_: object, **__: object) -> Any:
+    async def begin(*_: object, **wanted: bool) -> Any:
+        if wants is not None:
+            wants.append(wanted)
         return transactions.pop(0) if transactions else await asyncio.get_running_loop().create_future()
 
     connections = SimpleNamespace(begin=begin, end=lambda *_, **__: None, open=0)
-    path: Any = SimpleNamespace(connections=connections, pace=Pace(20), most=lambda: 20, ready=(), look_again=lambda: None)
+    path: Any = SimpleNamespace(connections=connections, pace=Pace(20), most=lambda: 20, ready=ready, look_again=lambda: None)
     mail = SimpleNamespace(envelope=None, wire=(b"", b""))
     parts: dict[str, Any] = {
         "senders": SimpleNamespace(of=lambda *_: answer(SimpleNamespace(at_most_once=True))),
@@ -104,6 +113,15 @@ async def test_a_job_whose_warm_connection_was_over_and_whose_host_is_left_alone
     assert fate.what == WhyLater.SUSPENDED
     await asyncio.sleep(0.05)
     assert await redis.get(claim_key(job)) is None
+
+
+async def test_only_transactional_mail_goes_at_once_and_sets_a_connection_apart(redis: Redis) -> None:
+    for number, stream in enumerate(Stream, 76):
+        wants: list[dict[str, bool]] = []
+        job = a_job(number, stream=stream)
+        await attempt(redis, job, LeftAlone(5.0), ready=(taken_in(a_job(1)),), wants=wants)
+        goes_first = stream is Stream.TRANSACTIONAL
+        assert wants == [{"at_once": goes_first, "sets_apart": goes_first}]
 
 
 async def test_a_job_recalled_between_two_connections_keeps_no_claim(redis: Redis) -> None:

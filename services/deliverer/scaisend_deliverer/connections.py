@@ -239,8 +239,6 @@ class Connections:
         return clear
 
     def _close(self, session: Session) -> None:
-        if session is self._apart:
-            self._apart = None
         closing = asyncio.create_task(self._leave(session))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
