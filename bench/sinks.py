@@ -147,6 +147,7 @@ class StampingSink:
         self.keep = keep
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # what is to be said after its pause
         self._numbers = count()
+        self._is_over = False
         self._selector = DefaultSelector()
         self._server = socket.create_server((address, port), backlog=1000)
         self._server.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # inherited by what it accepts
@@ -156,7 +157,6 @@ class StampingSink:
 
     def run(self) -> None:
         """Serve until standard input ends."""
-        self._is_over = False
         while not self._is_over:
             for key, _ in self._selector.select(max(0.0, self._due[0][0] - perf_counter()) if self._due else None):
                 key.data()
@@ -215,7 +215,7 @@ class _Stamping:
         self._mail_at = 0.0
         self._recipient = ""
         self._is_over = False
-        connection.send(b"220 stamp.test ESMTP\r\n")
+        self._say(b"220 stamp.test ESMTP\r\n")
 
     def read(self) -> None:
         """Take in what is there; the kernel says when the last of it came."""
