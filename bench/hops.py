@@ -14,9 +14,9 @@ from bench.scenes import p99
 from devstack.settings import server_urls
 
 _TIMELINE = """
-SELECT p.body->>'email', extract(epoch FROM p.at)::float8, extract(epoch FROM d.at)::float8, coalesce((d.body->'hop'->>'ms')::float8, 0)
-FROM events p JOIN events d ON d.tenant_id = p.tenant_id AND d.delivery_id = p.delivery_id AND d.kind = 'delivered'
-WHERE p.kind = 'processed' AND p.body->>'email' LIKE 'steady+%'
+SELECT m.to_email, extract(epoch FROM p.at)::float8, extract(epoch FROM d.at)::float8, coalesce((d.body->'hop'->>'ms')::float8, 0)
+FROM messages m JOIN events p USING (tenant_id, day, delivery_id) JOIN events d USING (tenant_id, day, delivery_id)
+WHERE p.kind = 'processed' AND d.kind = 'delivered' AND m.to_email LIKE 'steady+%'
 """
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from os import urandom
 from time import monotonic, time
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.api.requests import valid
@@ -26,6 +29,7 @@ from scaisend_common.mail.events import (
     ProcessedEvent,
     SpamReportEvent,
     UnknownEvent,
+    details,
 )
 from scaisend_common.mail.ids import DeliveryId, SubmissionId, delivery_id, event_id, sg_message_id, submission_id
 from scaisend_common.mail.reply import Reply
@@ -44,7 +48,7 @@ def event(of: type[Any], attempt: int = 0, **fields: Any) -> Any:
         event_id=event_id(of.__name__, attempt, DELIVERY),
         tenant_id="t",
         delivery_id=DELIVERY,
-        at=AT,
+        at=fields.pop("at", AT),
         email="a@b.co",
         attempt=attempt,
         **fields,
@@ -62,7 +66,10 @@ EVENTS: list[Event] = [
 
 
 def row(events: list[Event], state: str = "delivered", delivery: DeliveryId = DELIVERY) -> DeliveryRow:
-    stored = tuple(EventRow("kind", datetime.fromtimestamp(each.at, UTC), msgspec.json.encode(each).decode()) for each in events)
+    stored = tuple(
+        EventRow(str(each.__struct_config__.tag), datetime.fromtimestamp(each.at, UTC), msgspec.json.encode(each).decode())
+        for each in events
+    )
     return DeliveryRow(delivery, "a@b.co", "shop@sender.test", "Hi", state, msgspec.json.encode(ORIGIN).decode(), datetime.now(UTC), stored)
 
 
@@ -129,17 +136,36 @@ async def record(api: World, tenant: str, submission: SubmissionId, recipients: 
     """Write what scheduler/record writes."""
     for recipient in range(recipients):
         delivery = delivery_id(submission, 0, recipient)
-        made = ProcessedEvent(
-            event_id=event_id("processed", 0, delivery), tenant_id=tenant, delivery_id=delivery, at=time(), email="a@b.co"
-        )
         await api.sql(
             "INSERT INTO messages (tenant_id, day, delivery_id, to_email, state, rank, origin, accepted_at, last_event_at) VALUES ($1, $2, $3, 'a@b.co', 'processed', 0, $4, now(), now())",
             UUID(tenant), today(), delivery, msgspec.json.encode(ORIGIN).decode(),
         )  # fmt: skip
-        await api.sql(
-            "INSERT INTO events (tenant_id, day, event_id, delivery_id, kind, attempt, at, body) VALUES ($1, $2, $3, $4, 'processed', 0, now(), $5)",
-            UUID(tenant), today(), made.event_id, delivery, msgspec.json.encode(made).decode(),
-        )  # fmt: skip
+        made = event(ProcessedEvent, at=time())
+        await record_event(api, tenant, delivery, made, details(made))
+
+
+async def record_event(api: World, tenant: str, delivery: DeliveryId, made: Event, body: object) -> None:
+    """Write an event as scheduler/record does, with this for a body."""
+    await api.sql(
+        "INSERT INTO events (tenant_id, day, event_id, delivery_id, kind, attempt, at, body) VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7), $8)",
+        UUID(tenant), today(), made.event_id, delivery, str(made.__struct_config__.tag), made.attempt, made.at,
+        msgspec.json.encode(body).decode(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("body_of", [details, lambda each: each], ids=["as it is recorded", "as it was recorded once, whole"])
+async def test_what_was_recorded_of_an_event_and_its_message_is_shown_as_it_was_said(
+    api: World, key: str, body_of: Callable[[Event], object]
+) -> None:
+    submission = submission_id(int(time() * 1000) - 60_000, urandom(10))
+    await record(api, await api.shop(), submission)
+    delivery = delivery_id(submission, 0, 0)
+    later = [msgspec.structs.replace(each, at=AT + n) for n, each in enumerate(EVENTS[1:])]
+    for each in later:
+        await record_event(api, await api.shop(), delivery, each, body_of(each))
+    shown = api.get(key, f"/v3/messages/{submission}").json()["deliveries"][0]
+    meant: Any = submission_view(SUBMISSION, [row(later)])
+    assert (shown["events"][1:], shown["attempts"]) == (meant["deliveries"][0]["events"], meant["deliveries"][0]["attempts"])
 
 
 async def test_the_timeline_is_read_by_its_tenant_and_by_nobody_else(api: World) -> None:

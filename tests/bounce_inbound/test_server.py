@@ -16,7 +16,7 @@ from tests.bounce_inbound.test_report import dsn
 
 from scaisend_bounce_inbound.intake import Intake
 from scaisend_bounce_inbound.server import MAX_MESSAGE, MAX_RECIPIENTS, Door, Inbound
-from scaisend_common.mail.events import BounceEvent, Event
+from scaisend_common.mail.events import BounceEvent, Event, Origin
 from scaisend_common.mail.ids import DeliveryId, delivery_id, submission_id
 from scaisend_common.mail.verp import Expired, Forged, ReturnPath, read_return_path, return_path_local
 from scaisend_common.messages import EventBatch, decode_events
@@ -45,8 +45,8 @@ class Office:
         """A delivery that the timeline knows."""
         delivery = delivery_id(submission_id(int(time.time() * 1000), urandom(10)), 0, 0)
         await self.admin.execute(
-            "INSERT INTO messages (tenant_id, day, delivery_id, to_email, state, rank, origin, message_id, accepted_at, last_event_at)"
-            " VALUES ($1, current_date, $2, 'a@b.test', 'delivered', 5, $3, '<m@x>', now(), now())",
+            "INSERT INTO messages (tenant_id, day, delivery_id, to_email, from_email, subject, state, rank, origin, message_id, accepted_at,"
+            " last_event_at) VALUES ($1, current_date, $2, 'a@b.test', 's@sender.test', 'Hi', 'delivered', 5, $3, '<m@x>', now(), now())",
             self.tenant_id, delivery, json.dumps({"custom_args": {"order": "42"}}),
         )  # fmt: skip
         return delivery
@@ -131,8 +131,7 @@ async def test_a_report_at_a_return_path_of_ours_becomes_a_bounce_of_that_delive
     event = await asyncio.wait_for(office.events.get(), 10)
     assert isinstance(event, BounceEvent)
     assert (event.delivery_id, event.status, event.email, event.tenant_id) == (delivery, "5.1.1", "a@b.test", office.tenant_id)
-    assert event.origin is not None
-    assert event.origin.custom_args == {"order": "42"}
+    assert event.origin == Origin("s@sender.test", "Hi", custom_args={"order": "42"})
 
 
 async def test_a_return_path_that_a_remote_server_shouted_still_counts(office: Office) -> None:

@@ -83,7 +83,7 @@ def common_fields(kind: str, delivery: DeliveryId, attempt: int, **fields: objec
         "at": T0 + attempt,
         "email": "Ann@plain.test",
         "attempt": attempt,
-        "origin": Origin(from_email="sender@example.com", subject="a subject"),
+        "origin": Origin(from_email="sender@example.com", subject="a subject", categories=("a", "b")),
         "message_id": f"<{delivery}@example.com>",
     } | fields
 

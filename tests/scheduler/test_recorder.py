@@ -66,11 +66,12 @@ async def test_a_mails_events_become_its_timeline_its_state_and_statistics(recor
     assert [(r["kind"], r["attempt"], r["day"]) for r in timeline] == [
         (kind, attempt, made_at(submission_of(delivery)).date()) for attempt, kind in enumerate(["processed", "deferred", "delivered"])
     ]
+    assert [set(json.loads(r["body"])) for r in timeline] == [set(), {"why", "reply", "next_at", "hop"}, {"reply", "hop"}]
     assert json.loads(timeline[2]["body"])["reply"] == [250, "2.0.0", "ok"]
     [message] = await rows(postgres_dsn, "SELECT * FROM messages")
     assert (message["state"], message["attempt"], message["to_email"]) == ("delivered", 2, "Ann@plain.test")
     assert (message["from_email"], message["subject"]) == ("sender@example.com", "a subject")
-    assert (message["message_id"], json.loads(message["origin"])["subject"]) == (f"<{delivery}@example.com>", "a subject")
+    assert (message["message_id"], json.loads(message["origin"])) == (f"<{delivery}@example.com>", {"categories": ["a", "b"]})
     [stats] = await rows(postgres_dsn, "SELECT * FROM stats_daily")
     assert (stats["processed"], stats["deferred"], stats["delivered"], stats["bounces"]) == (1, 1, 1, 0)
 
@@ -103,7 +104,7 @@ async def test_what_an_event_without_origin_left_open_a_later_one_fills(recorder
         "sender@example.com",
         f"<{delivery}@example.com>",
     )
-    assert json.loads(message["origin"])["from_email"] == "sender@example.com"
+    assert json.loads(message["origin"]) == {"categories": ["a", "b"]}
 
 
 async def test_a_hard_bounce_and_a_complaint_suppress_and_stop(recorder: Recorder, ledger: Redis, postgres_dsn: str) -> None:

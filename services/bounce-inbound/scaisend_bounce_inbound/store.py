@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from scaisend_bounce_inbound.decide import Delivery
 from scaisend_common.mail.events import Origin
@@ -25,18 +26,23 @@ async def read_delivery(pool: Pool, tenant_id: str, delivery_id: DeliveryId) -> 
     """Return the delivery as the timeline knows it, or None where it is not (no longer) kept."""
     async with tenant_transaction(pool, [tenant_id]) as connection:
         row = await connection.fetchrow(
-            "SELECT m.to_email, m.origin, m.message_id FROM messages m WHERE m.tenant_id = $1 AND m.day = $2 AND m.delivery_id = $3",
+            """
+            SELECT to_email, from_email, subject, origin, message_id
+            FROM messages
+            WHERE tenant_id = $1 AND day = $2 AND delivery_id = $3
+            """,
             UUID(tenant_id),
             made_at(submission_of(delivery_id)).date(),
             delivery_id,
         )
     if row is None:
         return None
+    origin = msgspec.json.decode(row["origin"], type=Origin) if row["origin"] else None
     return Delivery(
         tenant_id=tenant_id,
         delivery_id=delivery_id,
         email=row["to_email"],
-        origin=msgspec.json.decode(row["origin"], type=Origin) if row["origin"] else None,
+        origin=replace(origin, from_email=row["from_email"], subject=row["subject"]) if origin else None,
         message_id=row["message_id"],
     )
 

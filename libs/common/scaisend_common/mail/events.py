@@ -5,6 +5,8 @@ The wire form is this module's; SendGrid's JSON is written by webhook-fanout alo
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from scaisend_common.mail.ids import DeliveryId
@@ -100,3 +102,10 @@ class SpamReportEvent(_Event, frozen=True, kw_only=True, tag="spamreport"):
 
 
 Event = ProcessedEvent | DroppedEvent | DeferredEvent | DeliveredEvent | BounceEvent | UnknownEvent | SpamReportEvent
+
+_OWN = {kind: tuple(name for name in kind.__struct_fields__ if name not in _Event.__struct_fields__) for kind in get_args(Event)}
+
+
+def details(event: Event) -> dict[str, object]:
+    """Return what this kind of event says beyond what every event does, by the names of its fields."""
+    return {name: getattr(event, name) for name in _OWN[type(event)]}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from scaisend_common.mail.events import Event
+from scaisend_common.mail.events import Event, details
 from scaisend_common.plumbing.postgres import Connection, Pool, tenant_transaction
 from scaisend_scheduler.record.folding import Count, MessageChange, Statistic, Suppression, event_day, fold, suppression_of
 
@@ -32,7 +33,7 @@ async def record_events(pool: Pool, events: Sequence[Event]) -> tuple[int, list[
 
 async def insert_events(connection: Connection, events: Sequence[Event]) -> list[Event]:
     """Insert events, in the order of their key; return those that were not there yet, each once."""
-    keyed = {(event.tenant_id, event_day(event), event.event_id): event for event in events}
+    keyed = {(event.tenant_id, event.delivery_id, event.event_id): event for event in events}
     keys = sorted(keyed)
     rows = [keyed[key] for key in keys]
     inserted = await connection.fetch(
@@ -41,17 +42,17 @@ async def insert_events(connection: Connection, events: Sequence[Event]) -> list
         SELECT e.tenant_id, e.day, e.event_id, e.delivery_id, e.kind, e.attempt, to_timestamp(e.at), e.body::jsonb
         FROM unnest($1::uuid[], $2::date[], $3::text[], $4::text[], $5::text[], $6::int[], $7::float8[], $8::text[])
              AS e (tenant_id, day, event_id, delivery_id, kind, attempt, at, body)
-        ON CONFLICT (tenant_id, day, event_id) DO NOTHING
-        RETURNING tenant_id::text, day, event_id
+        ON CONFLICT (tenant_id, day, delivery_id, event_id) DO NOTHING
+        RETURNING tenant_id::text, delivery_id, event_id
         """,
-        [tenant_id for tenant_id, _, _ in keys],
-        [day for _, day, _ in keys],
-        [event_id for _, _, event_id in keys],
+        [event.tenant_id for event in rows],
+        [event_day(event) for event in rows],
+        [event.event_id for event in rows],
         [event.delivery_id for event in rows],
         [str(event.__struct_config__.tag) for event in rows],
         [event.attempt for event in rows],
         [event.at for event in rows],
-        [storable_json(event) for event in rows],
+        [storable_json(details(event)) for event in rows],
     )
     return [keyed[key] for key in map(tuple, inserted)]
 
@@ -90,7 +91,7 @@ async def merge_messages(connection: Connection, changes: Sequence[MessageChange
         [c.state.name for c in changes],
         [c.state.attempt for c in changes],
         [c.state.rank for c in changes],
-        [storable_json(c.origin) if c.origin else None for c in changes],
+        [storable_json(replace(c.origin, from_email="", subject="")) if c.origin else None for c in changes],
         [storable(c.message_id) for c in changes],
         [c.accepted_at for c in changes],
         [c.last_event_at for c in changes],
@@ -165,7 +166,7 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd") if "\x00" in text else text
 
 
-def storable_json(value: msgspec.Struct) -> str:
+def storable_json(value: object) -> str:
     """Return the JSON text of an event or origin as jsonb can keep it."""
     body = _encode(value)
     if _NUL in body:
