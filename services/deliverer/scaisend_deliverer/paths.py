@@ -25,7 +25,6 @@ LONGEST_READY = 240.0  # seconds; with an attempt of 15 minutes well below the b
 TELL_EVERY = 0.5  # seconds
 SLOW_AFTER = 1.0  # seconds from which on an attempt is taken to wait for its server
 LAST = 5.0  # seconds for a transaction whose final dot was sent, when its shard is left
-A_ROUND = 2  # attempts that start in one round of the event loop: beginning one takes half a millisecond, and all others wait for it
 FORGET_AFTER = 300.0  # seconds without a job
 READY = Gauge("scaisend_ready_jobs", "Jobs that wait for a connection")
 UNDER_WAY = Gauge("scaisend_attempts_under_way", "Attempts under way")
@@ -104,7 +103,7 @@ class Paths:
         self._loop = asyncio.get_running_loop()
         self._paths: dict[tuple[str, str, int], Path] = {}
         self._turns: deque[Path] = deque()
-        self._started = 0  # in this round of the event loop
+        self._has_started = False  # an attempt, in this round of the event loop
         self._under_way = 0
         self._takeover_until: dict[int, float] = {}
         self._beside: set[asyncio.Task[None]] = set()
@@ -201,11 +200,11 @@ class Paths:
             self._turns.append(path)
 
     def _start(self) -> None:
-        """Start attempts, path by path in turn, as long as there is room for one; only a few in each round of the event loop.
+        """Start attempts, path by path in turn, as long as there is room for one; one in each round of the event loop.
 
-        Each begins with a mail written and signed; between a few of them, answers are read and new jobs taken in.
+        Each begins with a mail written and signed, for which all others wait; between two, answers are read and new jobs taken in.
         """
-        while self._turns and self._started < A_ROUND and self._may_begin():
+        while self._turns and not self._has_started and self._may_begin():
             path = self._turns.popleft()
             path.is_queued = False
             if path.has_room() and self._may_start(path.shard) and (waiting := path.ready.pop()) is not None:
@@ -216,7 +215,7 @@ class Paths:
         return self._under_way < self._most and self._under_way - self._slow < self._concurrency.allowed
 
     def _next_round(self) -> None:
-        self._started = 0
+        self._has_started = False
         self._start()
 
     def _look(self, due_at: float) -> None:
@@ -230,9 +229,8 @@ class Paths:
 
     def _run(self, path: Path, waiting: Waiting) -> None:
         self._under_way += 1
-        if not self._started:
-            self._loop.call_soon(self._next_round)
-        self._started += 1
+        self._has_started = True
+        self._loop.call_soon(self._next_round)
         if not self._is_looking:
             self._is_looking = True
             self._loop.call_later(LOOK_EVERY, self._look, self._loop.time() + LOOK_EVERY)
