@@ -104,7 +104,7 @@ async def _read_deliveries(connection: Connection, tenant_id: str, day: date, de
         day,
         deliveries,
     )
-    # The body has what the kind of event says of its own (see `details`); of before 0010 all of it, which then counts.
+    # The wire event again, from columns and `details`. Bodies from before migration 0010 are whole events, and count as they are.
     events = await connection.fetch(
         """
         SELECT e.delivery_id, e.kind, e.at, jsonb_build_object(

@@ -167,7 +167,7 @@ def storable(text: str) -> str:
 
 
 def storable_json(value: object) -> str:
-    """Return the JSON text of an event or origin as jsonb can keep it."""
+    """Return the JSON text of an event's details or of an origin as jsonb can keep it."""
     body = _encode(value)
     if _NUL in body:
         body = _encode(_without_nul(msgspec.to_builtins(value)))
