@@ -68,6 +68,7 @@ async def test_one_attempt_begins_in_each_round_of_the_event_loop() -> None:
         seen.append(len(work.begun))
     assert seen == [1, 2, 3, 4, 5, 5]
     work.go.set()
+    await rounds(20)  # so that no task is left
 
 
 async def test_each_path_has_its_turn() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-LEAST = 6  # so many of a millisecond each still keep a processor busy, and those that are late wait for fewer
+LEAST = 12  # so many of a millisecond each still keep a processor busy
 LATE = 0.004  # seconds: an attempt waits for the loop some five times; beside other busy processes a loop is 1 to 2 ms late anyway
 PUNCTUAL = 0.002
 LOOK_EVERY = 0.02  # seconds
