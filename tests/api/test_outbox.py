@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.api.relay import relay
 from tests.api.world import eventually
 
-from scaisend_api.outbox import RECIPIENTS, UNCONFIRMED, Outbox, fitting
+from scaisend_api.outbox import INTERVAL, RECIPIENTS, UNCONFIRMED, Outbox, fitting
 from scaisend_common.mail.address import Address, Mailbox
 from scaisend_common.mail.ids import SubmissionId
 from scaisend_common.messages import Content, Personalizations, Stream, Submission, SubmissionBatch, decode_submissions, encode_part
@@ -121,6 +121,31 @@ async def test_while_enough_are_unconfirmed_the_next_message_fills(outbox: Outbo
     batches = [[int(each.submission_id) for each in batch.submissions] for batch in await published(amqp_url)]
     assert [number for batch in batches for number in batch] == list(range(40))
     assert len(batches) < 40
+
+
+async def test_bulk_that_fills_no_message_goes_at_intervals(outbox: Outbox, amqp_url: str) -> None:
+    confirms, begun = [], monotonic()
+    while monotonic() - begun < 20 * INTERVAL:
+        confirms.append(outbox.publish(LANE, encoded(len(confirms)), 1, hurry=False))
+        await asyncio.sleep(INTERVAL / 8)
+    spent = monotonic() - begun
+    await asyncio.gather(*confirms)
+    batches = [[int(each.submission_id) for each in batch.submissions] for batch in await published(amqp_url)]
+    assert [number for batch in batches for number in batch] == list(range(len(confirms)))
+    assert len(batches[0]) == 1  # nobody was before it
+    assert len(batches) <= spent / INTERVAL + 2
+
+
+async def test_bulk_that_fills_a_message_waits_for_no_interval(outbox: Outbox, amqp_url: str) -> None:
+    first = outbox.publish(LANE, encoded(0), 1, hurry=False)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rest = [outbox.publish(LANE, encoded(n), 1, hurry=False) for n in range(1, RECIPIENTS + 2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert repr(outbox) == "<Outbox of 1 lanes, ready, 2 messages unconfirmed, 1 submissions waiting>"
+    await asyncio.gather(first, *rest)
+    assert [len(batch.submissions) for batch in await published(amqp_url)] == [1, RECIPIENTS, 1]
 
 
 async def test_what_fills_a_message_waits_for_nothing(outbox: Outbox, amqp_url: str) -> None:

@@ -83,3 +83,32 @@ async def test_who_stops_waiting_disturbs_nobody() -> None:
     assert await stays == 2
     with pytest.raises(asyncio.CancelledError):
         await gone
+
+
+async def test_who_waits_least_takes_the_others_along() -> None:
+    calls: list[list[int]] = []
+
+    async def noted(items: list[int]) -> list[None]:
+        calls.append(items)
+        return [None] * len(items)
+
+    batches: Batches[int, None] = Batches(noted, most=10, linger=0)
+    patient = batches.add(1, linger=60)
+    await asyncio.sleep(0.02)
+    assert not patient.done()
+    async with asyncio.timeout(10):
+        await asyncio.gather(patient, batches.add(2))
+    assert calls == [[1, 2]]
+
+
+async def test_the_patient_hold_up_nobody_who_came_before() -> None:
+    calls: list[list[int]] = []
+
+    async def noted(items: list[int]) -> list[None]:
+        calls.append(items)
+        return [None] * len(items)
+
+    batches: Batches[int, None] = Batches(noted, most=10, linger=0)
+    async with asyncio.timeout(10):
+        await asyncio.gather(batches.add(1), batches.add(2, linger=60))
+    assert calls == [[1, 2]]

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.deliverer.making import TENANT, a_job
 
 from scaisend_common.mail.address import Address
@@ -56,6 +57,27 @@ async def test_many_claims_travel_together_and_get_their_own_answers(ledger: Led
     await redis.set(delivery_stop(jobs[250].delivery_id), "Cancelled")
     permits = await asyncio.gather(*(ledger.claim(job) for job in jobs))
     assert [n for n, permit in enumerate(permits) if not isinstance(permit, Go)] == [250]
+
+
+async def test_claims_and_outcomes_share_calls_and_nobody_gets_the_answer_of_another(ledger: Ledger, redis: Redis) -> None:
+    concluded, claimed = [a_job(number) for number in range(150)], [a_job(number) for number in range(150, 300)]
+    await asyncio.gather(*(ledger.claim(job) for job in concluded))
+    await redis.set(claim_key(claimed[70]), "other")
+    outcomes = [Outcome(Delivered(Reply(250, "2.0.0", f"as {n}")), 1.0, Hop()) for n in range(150)]
+    calls = _calls()
+    permits, records = [], []
+    for job, done, outcome in zip(claimed, concluded, outcomes, strict=True):
+        permits.append(ledger.claim(job))
+        records.append(ledger.record(done, outcome))
+    assert [n for n, permit in enumerate(await asyncio.gather(*permits)) if not isinstance(permit, Go)] == [70]
+    assert permits[70].result() == Taken(b"other")
+    assert await asyncio.gather(*records) == [None] * 150
+    assert [await ledger.earlier(job) for job in concluded] == outcomes
+    assert _calls() - calls == 2
+
+
+def _calls() -> float:
+    return REGISTRY.get_sample_value("scaisend_ledger_seconds_count", {"call": "write"}) or 0
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from scaisend_api.recent import Recent
 from scaisend_api.streams import Streams
 from scaisend_api.submission import Label, Parcel, inline_parcel_of, parcel_of
 from scaisend_common.mail.ids import SubmissionId, made_at, submission_id
-from scaisend_common.messages import BlobKey
+from scaisend_common.messages import BlobKey, Stream
 from scaisend_common.plumbing.amqp import Refused, Unavailable, Unroutable
 from scaisend_common.plumbing.blobs import BlobName, BlobStore
 from scaisend_common.plumbing.failpoints import fail_here
@@ -177,7 +177,8 @@ class Desk:
         parcel = await self._stored(request, label)
         fail_here("api.accept.after_store_before_publish")
         lane = self._topology.submit_key(label.stream, label.tenant_id)
-        await self._outbox.publish(lane, parcel.encoded, request.recipients, alone=bool(parcel.blobs))
+        hurry = label.stream is Stream.TRANSACTIONAL
+        await self._outbox.publish(lane, parcel.encoded, request.recipients, alone=bool(parcel.blobs), hurry=hurry)
         fail_here("api.accept.after_confirm_before_answer")
         self._recent.add(label.submission_id, label.tenant_id)
         return Accepted(label.submission_id)

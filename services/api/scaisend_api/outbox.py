@@ -1,7 +1,8 @@
 """The outbox: submissions on their way to the broker. Those of one lane that come at about the same time share a message.
 
 A message costs the broker, the router and us more than a submission in it. What comes in one round of the event loop goes together; and
-while several messages of a lane are unconfirmed, what comes waits until a message is full, or for the first of their confirms.
+while several messages of a lane are unconfirmed, what comes waits until a message is full, or for the first of their confirms. A lane
+that is in no hurry sends messages that are not full at intervals.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scaisend_common.topology import SUBMIT
 
 RECIPIENTS = 16  # of a message, unless a single submission has more: who routes it has work for a few milliseconds
 UNCONFIRMED = 6  # messages of a lane on their way, from which on the next one waits until it is full
+INTERVAL = 0.006  # seconds between messages of bulk that are not full: about as long as a confirm takes under load
 
 
 # The wire form of SubmissionBatch, over parts that are encoded already.
@@ -47,15 +49,16 @@ class Outbox:
         """The broker takes messages."""
         return self._publisher.is_ready
 
-    def publish(self, lane: str, encoded: bytes, recipients: int, *, alone: bool = False) -> asyncio.Future[None]:
+    def publish(self, lane: str, encoded: bytes, recipients: int, *, alone: bool = False, hurry: bool = True) -> asyncio.Future[None]:
         """Return the future of the broker's confirm of the message with this submission. At that instant the mail is ours.
 
-        `alone`: it shares no message, as it may turn out that it cannot be opened.
+        `alone`: it shares no message, as it may turn out that it cannot be opened. `hurry`: it does not wait for INTERVAL; all
+        of a lane do, or none.
         It raises Unavailable (the submission may have arrived), Refused, Unroutable. Cancelled while it waits, it is not sent.
         """
         found = self._lanes.get(lane)
         if found is None:
-            found = self._lanes[lane] = _Lane(self._publisher, lane)
+            found = self._lanes[lane] = _Lane(self._publisher, lane, 0.0 if hurry else INTERVAL)
         return found.add(encoded, 1.0 if alone else max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS))
 
     def __repr__(self) -> str:
@@ -68,12 +71,16 @@ class Outbox:
 class _Lane:
     """What waits in one lane, and how many of its messages are unconfirmed."""
 
-    def __init__(self, publisher: Publisher, key: str) -> None:
+    def __init__(self, publisher: Publisher, key: str, interval: float) -> None:
         self._publisher = publisher
         self._key = key
+        self._interval = interval
         self._waiting: deque[_Waiting] = deque()
+        self._weight = 0.0  # of what waits
         self._unconfirmed = 0
+        self._unfilled_at = float("-inf")  # when the last message went that was not full
         self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -84,21 +91,37 @@ class _Lane:
     def add(self, encoded: bytes, weight: float) -> asyncio.Future[None]:
         confirmed: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(_Waiting(encoded, weight, confirmed))
-        if not self._is_due:
+        self._weight += weight
+        if not self._is_due and (self._timer is None or self._weight >= 1):
             self._is_due = True
             self._loop.call_soon(self._send)
         return confirmed
 
     def _send(self) -> None:
-        """Send what waits, but for a message that is not full while enough are unconfirmed. Who waits no more is left out."""
+        """Send what waits, but for a message that is not full and may not go yet. Who waits no more is left out."""
         self._is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         while count := fitting(each.weight for each in self._waiting):
-            is_full = count < len(self._waiting) or sum(each.weight for each in self._waiting) >= 1
-            if not is_full and self._unconfirmed >= UNCONFIRMED:
+            self._weight = sum(each.weight for each in self._waiting)
+            if count == len(self._waiting) and self._weight < 1 and not self._may_go_unfilled():
                 return
             taken = [self._waiting.popleft() for _ in range(count)]
             if batch := [each for each in taken if not each.confirmed.done()]:
                 self._publish(batch)
+        self._weight = 0.0
+
+    def _may_go_unfilled(self) -> bool:
+        """Tell it; if not, what waits is looked at again at the next confirm, or when the interval is over."""
+        if self._unconfirmed >= UNCONFIRMED:
+            return False
+        now, at = self._loop.time(), self._unfilled_at + self._interval
+        if now < at:
+            self._timer = self._loop.call_at(at, self._send)
+            return False
+        self._unfilled_at = now
+        return True
 
     def _publish(self, batch: list[_Waiting]) -> None:
         try:
@@ -118,7 +141,8 @@ class _Lane:
         if isinstance(failure, Unavailable):
             _settle(self._waiting, failure)
             self._waiting.clear()
-        self._send()
+        if self._timer is None:
+            self._send()
 
 
 def fitting(weights: Iterable[float]) -> int:

@@ -13,7 +13,8 @@ R = TypeVar("R")
 class Batches(Generic[T, R]):
     """`send` gets up to `most` items, gathered for `linger` seconds and until one of `lanes` calls has ended.
 
-    It returns one answer for each, in order; its exception goes to all of the batch.
+    It returns one answer for each, in order; its exception goes to all of the batch. An item may ask for a time of its own: who waits least
+    takes the others along.
     """
 
     def __init__(self, send: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int, linger: float, lanes: int = 1) -> None:
@@ -23,16 +24,20 @@ class Batches(Generic[T, R]):
         self._free = lanes
         self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: each time costs a system call
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
-        self._due_at = 0.0  # of the first that waits, by the loop's clock
+        self._due_at = 0.0  # of what waits, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
-    def add(self, item: T) -> asyncio.Future[R]:
+    def add(self, item: T, *, linger: float | None = None) -> asyncio.Future[R]:
         """Return the future of the item's answer."""
         loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        if not self._waiting:
-            self._due_at = loop.time() + self._linger
+        due_at = loop.time() + (self._linger if linger is None else linger)
+        if not self._waiting or due_at < self._due_at:
+            self._due_at = due_at
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
         self._waiting.append((item, future))
         self._set_timer(loop)
         return future

@@ -5,7 +5,7 @@
     stop:…                       scaisend_common.stops
     ledger:epoch                 unix time at which this ledger began; missing: it was lost, and its stops are not there yet
 
-Many claims, and many outcomes, travel in one call. A claim without an outcome whose owner is gone is an attempt in doubt.
+Many claims and outcomes travel in one call. A claim without an outcome whose owner is gone is an attempt in doubt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from itertools import chain
-from typing import cast
+from typing import NamedTuple, cast
 
 from prometheus_client import Histogram
 from structlog import get_logger
@@ -40,19 +40,25 @@ EPOCH = "ledger:epoch"
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5)
 LATENCY = Histogram("scaisend_ledger_seconds", "How long a call to the ledger took", ["call"], buckets=BUCKETS)
 
-# One command for many attempts: a command takes 50 µs here, and some in Redis for each attempt. KEYS: claims, the epoch, stops.
-_CLAIM = """
-local priors, claims = {}, tonumber(ARGV[3])
+# One command for many attempts: a command takes 50 µs here, and some in Redis for each attempt.
+# KEYS: claims, outcomes, the epoch, stops; ARGV: the owner, seconds, how many claims, the outcomes.
+_WRITE = """
+local priors, claims, outcomes = {}, tonumber(ARGV[3]), #ARGV - 3
 for i = 1, claims do
   priors[i] = not redis.call('SET', KEYS[i], ARGV[1], 'NX', 'EX', ARGV[2]) and redis.call('GET', KEYS[i])
 end
-return {priors, redis.call('MGET', unpack(KEYS, claims + 1))}
+for i = 1, outcomes do redis.call('SET', KEYS[claims + i], ARGV[3 + i], 'EX', ARGV[2]) end
+return {priors, redis.call('MGET', unpack(KEYS, claims + outcomes + 1))}
 """
-_RECORD = "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'EX', ARGV[1]) end"
 _SHORTEN = "for i = 1, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[1]) end"
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 _decode_outcome: Callable[[bytes], Outcome] = decoder(Outcome)
+
+
+class _Concluded(NamedTuple):
+    key: str
+    outcome: bytes
 
 
 def claim_key(job: Job) -> str:
@@ -69,10 +75,9 @@ class Ledger:
         self._clock = clock
         self._refreshed_at = float("-inf")
         self._stopped = asyncio.Event()
-        self._claims: Batches[Job, Permit] = Batches(self._claim, most=MOST, linger=CLAIM_LINGER)
+        self._writes: Batches[Job | _Concluded, Permit | None] = Batches(self._write, most=MOST, linger=CLAIM_LINGER)
         self._stops: Batches[Job, str | None] = Batches(self._stopped_ones, most=MOST, linger=CLAIM_LINGER)
         self._shortened: Batches[str, None] = Batches(self._shorten, most=MOST, linger=SHORTEN_LINGER)
-        self._records: Batches[tuple[str, bytes], None] = Batches(self._record, most=MOST, linger=RECORD_LINGER)
 
     def holds(self) -> bool:
         """Others surely take this process for alive, and leave alone what it has claimed."""
@@ -83,11 +88,11 @@ class Ledger:
 
         A crash before leaves it untried; one after leaves it in doubt until its outcome is recorded.
         """
-        return self._claims.add(job)
+        return cast("asyncio.Future[Permit]", self._writes.add(job))
 
     def record(self, job: Job, outcome: Outcome) -> asyncio.Future[None]:
         """Write the outcome over the claim. At that instant the attempt is known: a repeat publishes the outcome and sends nothing."""
-        return self._records.add((claim_key(job), encode(outcome)))
+        return cast("asyncio.Future[None]", self._writes.add(_Concluded(claim_key(job), encode(outcome)), linger=RECORD_LINGER))
 
     def stopped(self, job: Job) -> asyncio.Future[str | None]:
         """Return why a job must not be tried again, or None. For those that were not sent: a refused one never asks for its permit."""
@@ -133,7 +138,7 @@ class Ledger:
 
     async def stop(self) -> None:
         """Write what is left to write; the owner lives on for a few seconds, so that nobody takes its last attempts for abandoned."""
-        await self._records.drained()
+        await self._writes.drained()
         self._stopped.set()
 
     async def refresh(self) -> None:
@@ -145,28 +150,27 @@ class Ledger:
         except RedisAway as away:
             log.warning("ledger_away", why=str(away))
 
-    async def _claim(self, jobs: list[Job]) -> list[Permit]:
-        claims, asked = [claim_key(job) for job in jobs], [stop_keys(job) for job in jobs]
+    async def _write(self, items: list[Job | _Concluded]) -> list[Permit | None]:
+        """Claim attempts, and write outcomes over their claims."""
+        jobs = [each for each in items if isinstance(each, Job)]
+        outcomes = [each for each in items if isinstance(each, _Concluded)]
+        asked = [stop_keys(job) for job in jobs]
         stops = list(dict.fromkeys(chain.from_iterable(asked)))  # many jobs of a batch are one tenant's
-        keys = [*claims, EPOCH, *stops]
-        with LATENCY.labels("claim").time():
-            answer = await self._redis.call("EVAL", _CLAIM, len(keys), *keys, self._owner, CLAIM_SECONDS, len(claims))
-        priors, (epoch, *values) = cast("tuple[list[bytes | None], list[bytes | None]]", answer)
-        found = dict(zip(stops, values, strict=True))
-        return [
-            permit_of(job, prior, [found[stop] for stop in its], knows_stops=epoch is not None, holds=self.holds)
+        keys = [*map(claim_key, jobs), *(key for key, _ in outcomes), EPOCH, *stops]
+        values = [value for _, value in outcomes]
+        with LATENCY.labels("write").time():
+            answer = await self._redis.call("EVAL", _WRITE, len(keys), *keys, self._owner, CLAIM_SECONDS, len(jobs), *values)
+        priors, (epoch, *found) = cast("tuple[list[bytes | None], list[bytes | None]]", answer)
+        stands = dict(zip(stops, found, strict=True))
+        permits = iter(
+            permit_of(job, prior, [stands[stop] for stop in its], knows_stops=epoch is not None, holds=self.holds)
             for job, prior, its in zip(jobs, priors, asked, strict=True)
-        ]
+        )
+        return [next(permits) if isinstance(each, Job) else None for each in items]
 
     async def _stopped_ones(self, jobs: list[Job]) -> list[str | None]:
         values = cast("list[bytes | None]", await self._redis.mget([key for job in jobs for key in stop_keys(job)]))
         return [stop_of(job, values[at : at + 4]) for job, at in zip(jobs, range(0, len(values), 4), strict=True)]
-
-    async def _record(self, outcomes: list[tuple[str, bytes]]) -> list[None]:
-        with LATENCY.labels("record").time():
-            keys, values = zip(*outcomes, strict=True)
-            await self._redis.call("EVAL", _RECORD, len(keys), *keys, CLAIM_SECONDS, *values)
-        return [None] * len(outcomes)
 
     async def _shorten(self, keys: list[str]) -> list[None]:
         await self._redis.call("EVAL", _SHORTEN, len(keys), *keys, OUTCOME_SECONDS)

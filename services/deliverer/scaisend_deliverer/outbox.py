@@ -18,7 +18,7 @@ from scaisend_deliverer.letter import Letter, Message, pack
 
 log = get_logger()
 
-LINGER = 0.1  # seconds; under load a message then carries some dozens of events, and nobody sees it late
+LINGER = 0.25  # seconds; under load a message then carries some hundred events, and nobody sees it late
 MOST = 1000  # letters a batch
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries
 FAILED = Counter("scaisend_publish_retries", "Messages that the broker did not take at once")
