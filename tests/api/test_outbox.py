@@ -21,6 +21,7 @@ from scaisend_common.plumbing.amqp import Publisher, Unavailable, Unroutable
 from scaisend_common.runs import MESSAGE_BYTES
 
 LANE = "bulk.3"
+HURRIED = "transactional.3"
 
 
 def encoded(n: int, subject: str = "a subject") -> bytes:
@@ -45,10 +46,10 @@ async def outbox(amqp_url: str) -> AsyncIterator[Outbox]:
         yield Outbox(publisher)
 
 
-async def published(amqp_url: str) -> list[SubmissionBatch]:
-    """Take the messages of the lane."""
+async def published(amqp_url: str, lane: str = LANE) -> list[SubmissionBatch]:
+    """Take the messages of a lane."""
     async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
-        queue = await channel.get_queue(f"submit.{LANE}")
+        queue = await channel.get_queue(f"submit.{lane}")
         found = []
         while (message := await queue.get(fail=False)) is not None:
             found.append(decode_submissions(message.body))
@@ -123,29 +124,50 @@ async def test_while_enough_are_unconfirmed_the_next_message_fills(outbox: Outbo
     assert len(batches) < 40
 
 
-async def test_bulk_that_fills_no_message_goes_at_intervals(outbox: Outbox, amqp_url: str) -> None:
-    confirms, begun = [], monotonic()
+async def test_beside_transactional_mail_bulk_leaves_at_intervals(outbox: Outbox, amqp_url: str) -> None:
+    confirms, begun = [outbox.publish(HURRIED, encoded(0), 1)], monotonic()
     while monotonic() - begun < 20 * INTERVAL:
-        confirms.append(outbox.publish(LANE, encoded(len(confirms)), 1, hurry=False))
+        confirms += [outbox.publish(LANE, encoded(len(confirms) + n), 1, is_bulk=True) for n in range(4)]
         await asyncio.sleep(INTERVAL / 8)
     spent = monotonic() - begun
     await asyncio.gather(*confirms)
     batches = [[int(each.submission_id) for each in batch.submissions] for batch in await published(amqp_url)]
-    assert [number for batch in batches for number in batch] == list(range(len(confirms)))
-    assert len(batches[0]) == 1  # nobody was before it
-    assert len(batches) <= spent / INTERVAL + 2
+    assert [number for batch in batches for number in batch] == list(range(1, len(confirms)))
+    assert len(batches[0]) == 4  # nobody was before them
+    assert sum(len(batch) < RECIPIENTS for batch in batches) <= spent / INTERVAL + 2
+    assert len(await published(amqp_url, HURRIED)) == 1
 
 
-async def test_bulk_that_fills_a_message_waits_for_no_interval(outbox: Outbox, amqp_url: str) -> None:
-    first = outbox.publish(LANE, encoded(0), 1, hurry=False)
+async def test_beside_transactional_mail_full_messages_of_bulk_wait_as_well_and_then_leave_together(outbox: Outbox, amqp_url: str) -> None:
+    hurried = outbox.publish(HURRIED, encoded(0), 1)
+    bulk = [outbox.publish(LANE, encoded(1), 1000, is_bulk=True)]
+    await _rounds()
+    bulk += [outbox.publish(LANE, encoded(n), 1000, is_bulk=True) for n in range(2, 5)]
+    await _rounds()
+    assert repr(outbox) == "<Outbox of 2 lanes, ready, 2 messages unconfirmed, 3 submissions waiting>"
+    await bulk[1]
+    assert repr(outbox).endswith("0 submissions waiting>")
+    await asyncio.gather(hurried, *bulk)
+    assert [len(await published(amqp_url, lane)) for lane in (HURRIED, LANE)] == [1, 4]
+
+
+@pytest.mark.parametrize(("lane", "is_bulk"), [(HURRIED, False), (LANE, True)])
+async def test_transactional_mail_waits_for_no_interval_and_without_it_bulk_neither(
+    outbox: Outbox, amqp_url: str, lane: str, is_bulk: bool
+) -> None:
+    confirms = [outbox.publish(lane, encoded(0), 1, is_bulk=is_bulk)]
+    await _rounds()
+    confirms.append(outbox.publish(lane, encoded(1), 1, is_bulk=is_bulk))
+    await _rounds()
+    assert repr(outbox) == "<Outbox of 1 lanes, ready, 2 messages unconfirmed, 0 submissions waiting>"
+    await asyncio.gather(*confirms)
+    assert len(await published(amqp_url, lane)) == 2
+
+
+async def _rounds() -> None:
+    """Let the loop come to what is due at the end of this round."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    rest = [outbox.publish(LANE, encoded(n), 1, hurry=False) for n in range(1, RECIPIENTS + 2)]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert repr(outbox) == "<Outbox of 1 lanes, ready, 2 messages unconfirmed, 1 submissions waiting>"
-    await asyncio.gather(first, *rest)
-    assert [len(batch.submissions) for batch in await published(amqp_url)] == [1, RECIPIENTS, 1]
 
 
 async def test_what_fills_a_message_waits_for_nothing(outbox: Outbox, amqp_url: str) -> None:

@@ -177,8 +177,8 @@ class Desk:
         parcel = await self._stored(request, label)
         fail_here("api.accept.after_store_before_publish")
         lane = self._topology.submit_key(label.stream, label.tenant_id)
-        hurry = label.stream is Stream.TRANSACTIONAL
-        await self._outbox.publish(lane, parcel.encoded, request.recipients, alone=bool(parcel.blobs), hurry=hurry)
+        is_bulk = label.stream is Stream.BULK
+        await self._outbox.publish(lane, parcel.encoded, request.recipients, alone=bool(parcel.blobs), is_bulk=is_bulk)
         fail_here("api.accept.after_confirm_before_answer")
         self._recent.add(label.submission_id, label.tenant_id)
         return Accepted(label.submission_id)

@@ -1,8 +1,8 @@
 """The outbox: submissions on their way to the broker. Those of one lane that come at about the same time share a message.
 
 A message costs the broker, the router and us more than a submission in it. What comes in one round of the event loop goes together; and
-while several messages of a lane are unconfirmed, what comes waits until a message is full, or for the first of their confirms. A lane
-that is in no hurry sends messages that are not full at intervals.
+while several messages of a lane are unconfirmed, what comes waits until a message is full, or for the first of their confirms. Bulk gives
+way: while there is transactional mail, it leaves at intervals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from scaisend_common.topology import SUBMIT
 
 RECIPIENTS = 16  # of a message, unless a single submission has more: who routes it has work for a few milliseconds
 UNCONFIRMED = 6  # messages of a lane on their way, from which on the next one waits until it is full
-INTERVAL = 0.006  # seconds between messages of bulk that are not full: about as long as a confirm takes under load
+INTERVAL = 0.01  # seconds from one time that bulk is sent to the next, while it gives way
+HEEDED = 2.0  # seconds after transactional mail for which more of it is expected
 
 
 # The wire form of SubmissionBatch, over parts that are encoded already.
@@ -43,23 +44,30 @@ class Outbox:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._lanes: dict[str, _Lane] = {}
+        self._clock = asyncio.get_running_loop().time
+        self._hurried_at = float("-inf")  # when transactional mail came last
 
     @property
     def is_ready(self) -> bool:
         """The broker takes messages."""
         return self._publisher.is_ready
 
-    def publish(self, lane: str, encoded: bytes, recipients: int, *, alone: bool = False, hurry: bool = True) -> asyncio.Future[None]:
+    def publish(self, lane: str, encoded: bytes, recipients: int, *, alone: bool = False, is_bulk: bool = False) -> asyncio.Future[None]:
         """Return the future of the broker's confirm of the message with this submission. At that instant the mail is ours.
 
-        `alone`: it shares no message, as it may turn out that it cannot be opened. `hurry`: it does not wait for INTERVAL; all
-        of a lane do, or none.
+        `alone`: it shares no message, as it may turn out that it cannot be opened. `is_bulk`: it gives way to what is not.
         It raises Unavailable (the submission may have arrived), Refused, Unroutable. Cancelled while it waits, it is not sent.
         """
+        if not is_bulk:
+            self._hurried_at = self._clock()
         found = self._lanes.get(lane)
         if found is None:
-            found = self._lanes[lane] = _Lane(self._publisher, lane, 0.0 if hurry else INTERVAL)
-        return found.add(encoded, 1.0 if alone else max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS))
+            found = self._lanes[lane] = _Lane(self._publisher, lane)
+        weight = 1.0 if alone else max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS)
+        return found.add(encoded, weight, gives_way=is_bulk and self._is_hurried())
+
+    def _is_hurried(self) -> bool:
+        return self._clock() - self._hurried_at < HEEDED
 
     def __repr__(self) -> str:
         unconfirmed = sum(lane.load[0] for lane in self._lanes.values())
@@ -71,15 +79,14 @@ class Outbox:
 class _Lane:
     """What waits in one lane, and how many of its messages are unconfirmed."""
 
-    def __init__(self, publisher: Publisher, key: str, interval: float) -> None:
+    def __init__(self, publisher: Publisher, key: str) -> None:
         self._publisher = publisher
         self._key = key
-        self._interval = interval
         self._waiting: deque[_Waiting] = deque()
-        self._weight = 0.0  # of what waits
         self._unconfirmed = 0
-        self._unfilled_at = float("-inf")  # when the last message went that was not full
         self._is_due = False
+        self._gives_way = False
+        self._sent_at = float("-inf")  # while it gave way
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -88,40 +95,32 @@ class _Lane:
         """Messages that are unconfirmed, submissions that wait."""
         return self._unconfirmed, len(self._waiting)
 
-    def add(self, encoded: bytes, weight: float) -> asyncio.Future[None]:
+    def add(self, encoded: bytes, weight: float, *, gives_way: bool) -> asyncio.Future[None]:
         confirmed: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(_Waiting(encoded, weight, confirmed))
-        self._weight += weight
-        if not self._is_due and (self._timer is None or self._weight >= 1):
+        self._gives_way = gives_way
+        if not self._is_due and self._timer is None:
             self._is_due = True
             self._loop.call_soon(self._send)
         return confirmed
 
     def _send(self) -> None:
-        """Send what waits, but for a message that is not full and may not go yet. Who waits no more is left out."""
+        """Send what waits, but for a message that is not full while enough are unconfirmed. Who waits no more is left out."""
         self._is_due = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = None
+        if self._gives_way and self._waiting:
+            now, at = self._loop.time(), self._sent_at + INTERVAL
+            if now < at:
+                self._timer = self._loop.call_at(at, self._send)
+                return
+            self._sent_at = now
         while count := fitting(each.weight for each in self._waiting):
-            self._weight = sum(each.weight for each in self._waiting)
-            if count == len(self._waiting) and self._weight < 1 and not self._may_go_unfilled():
+            is_full = count < len(self._waiting) or sum(each.weight for each in self._waiting) >= 1
+            if not is_full and self._unconfirmed >= UNCONFIRMED:
                 return
             taken = [self._waiting.popleft() for _ in range(count)]
             if batch := [each for each in taken if not each.confirmed.done()]:
                 self._publish(batch)
-        self._weight = 0.0
-
-    def _may_go_unfilled(self) -> bool:
-        """Tell it; if not, what waits is looked at again at the next confirm, or when the interval is over."""
-        if self._unconfirmed >= UNCONFIRMED:
-            return False
-        now, at = self._loop.time(), self._unfilled_at + self._interval
-        if now < at:
-            self._timer = self._loop.call_at(at, self._send)
-            return False
-        self._unfilled_at = now
-        return True
 
     def _publish(self, batch: list[_Waiting]) -> None:
         try:
@@ -141,7 +140,7 @@ class _Lane:
         if isinstance(failure, Unavailable):
             _settle(self._waiting, failure)
             self._waiting.clear()
-        if self._timer is None:
+        if self._timer is None and not self._is_due:
             self._send()
 
 
