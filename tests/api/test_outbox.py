@@ -138,16 +138,18 @@ async def test_beside_transactional_mail_bulk_leaves_at_intervals(outbox: Outbox
     assert len(await published(amqp_url, HURRIED)) == 1
 
 
-async def test_beside_transactional_mail_full_messages_of_bulk_wait_as_well_and_then_leave_together(outbox: Outbox, amqp_url: str) -> None:
-    hurried = outbox.publish(HURRIED, encoded(0), 1)
-    bulk = [outbox.publish(LANE, encoded(1), 1000, is_bulk=True)]
-    await _rounds()
-    bulk += [outbox.publish(LANE, encoded(n), 1000, is_bulk=True) for n in range(2, 5)]
-    await _rounds()
-    assert repr(outbox) == "<Outbox of 2 lanes, ready, 2 messages unconfirmed, 3 submissions waiting>"
-    await bulk[1]
-    assert repr(outbox).endswith("0 submissions waiting>")
-    await asyncio.gather(hurried, *bulk)
+async def test_beside_transactional_mail_full_messages_of_bulk_wait_as_well_and_then_leave_together(amqp_url: str) -> None:
+    async with Publisher(amqp_url, name="test") as publisher:
+        outbox = Outbox(publisher, interval=1)
+        hurried = outbox.publish(HURRIED, encoded(0), 1)
+        bulk = [outbox.publish(LANE, encoded(1), 1000, is_bulk=True)]
+        await bulk[0]
+        bulk += [outbox.publish(LANE, encoded(n), 1000, is_bulk=True) for n in range(2, 5)]
+        await _rounds()
+        assert repr(outbox).endswith("3 submissions waiting>")
+        await bulk[1]
+        assert repr(outbox).endswith("0 submissions waiting>")
+        await asyncio.gather(hurried, *bulk)
     assert [len(await published(amqp_url, lane)) for lane in (HURRIED, LANE)] == [1, 4]
 
 

@@ -23,7 +23,7 @@ from scaisend_common.topology import SUBMIT
 
 RECIPIENTS = 16  # of a message, unless a single submission has more: who routes it has work for a few milliseconds
 UNCONFIRMED = 6  # messages of a lane on their way, from which on the next one waits until it is full
-INTERVAL = 0.01  # seconds from one time that bulk is sent to the next, while it gives way
+INTERVAL = 0.01  # longer than most confirms take, so that messages fill; shorter than anybody who sends bulk would feel
 HEEDED = 2.0  # seconds after transactional mail for which more of it is expected
 
 
@@ -39,10 +39,14 @@ class _Waiting(NamedTuple):
 
 
 class Outbox:
-    """Publishes submissions; a lane is a routing key of `mail.submit`, and what befalls one lane befalls no other."""
+    """Publishes submissions; a lane is a routing key of `mail.submit`, and what befalls one lane befalls no other.
 
-    def __init__(self, publisher: Publisher) -> None:
+    `interval`: seconds from one time that bulk is sent to the next, while it gives way.
+    """
+
+    def __init__(self, publisher: Publisher, *, interval: float = INTERVAL) -> None:
         self._publisher = publisher
+        self._interval = interval
         self._lanes: dict[str, _Lane] = {}
         self._clock = asyncio.get_running_loop().time
         self._hurried_at = float("-inf")  # when transactional mail came last
@@ -62,7 +66,7 @@ class Outbox:
             self._hurried_at = self._clock()
         found = self._lanes.get(lane)
         if found is None:
-            found = self._lanes[lane] = _Lane(self._publisher, lane)
+            found = self._lanes[lane] = _Lane(self._publisher, lane, self._interval)
         weight = 1.0 if alone else max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS)
         return found.add(encoded, weight, gives_way=is_bulk and self._is_hurried())
 
@@ -79,9 +83,10 @@ class Outbox:
 class _Lane:
     """What waits in one lane, and how many of its messages are unconfirmed."""
 
-    def __init__(self, publisher: Publisher, key: str) -> None:
+    def __init__(self, publisher: Publisher, key: str, interval: float) -> None:
         self._publisher = publisher
         self._key = key
+        self._interval = interval
         self._waiting: deque[_Waiting] = deque()
         self._unconfirmed = 0
         self._is_due = False
@@ -109,7 +114,7 @@ class _Lane:
         self._is_due = False
         self._timer = None
         if self._gives_way and self._waiting:
-            now, at = self._loop.time(), self._sent_at + INTERVAL
+            now, at = self._loop.time(), self._sent_at + self._interval
             if now < at:
                 self._timer = self._loop.call_at(at, self._send)
                 return

@@ -17,7 +17,7 @@ from scaisend_scheduler.record.store import record_events
 from scaisend_scheduler.stopping import Suppressed, stop_suppressed
 
 log = get_logger()
-ROWS = 500  # events a transaction: 10 µs each, against 130 one by one; more would hold the loop for long, and transactional mail with it
+ROWS = 500  # events a transaction: Postgres takes 13 µs for each, 16 with a hundred at once; more would hold the router's loop for long
 RECORDED = Counter("scaisend_recorded_events", "Events taken from the queue, new or known before", ["novelty"])
 
 
