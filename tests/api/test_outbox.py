@@ -135,7 +135,6 @@ async def test_beside_transactional_mail_bulk_leaves_at_intervals(outbox: Outbox
     assert [number for batch in batches for number in batch] == list(range(1, len(confirms)))
     assert len(batches[0]) == 4  # nobody was before them
     assert sum(len(batch) < RECIPIENTS for batch in batches) <= spent / INTERVAL + 2
-    assert len(await published(amqp_url, HURRIED)) == 1
 
 
 async def test_beside_transactional_mail_full_messages_of_bulk_wait_as_well_and_then_leave_together(amqp_url: str) -> None:
@@ -150,7 +149,7 @@ async def test_beside_transactional_mail_full_messages_of_bulk_wait_as_well_and_
         await bulk[1]
         assert repr(outbox).endswith("0 submissions waiting>")
         await asyncio.gather(hurried, *bulk)
-    assert [len(await published(amqp_url, lane)) for lane in (HURRIED, LANE)] == [1, 4]
+    assert len(await published(amqp_url)) == 4
 
 
 @pytest.mark.parametrize(("lane", "is_bulk"), [(HURRIED, False), (LANE, True)])
@@ -163,7 +162,8 @@ async def test_transactional_mail_waits_for_no_interval_and_without_it_bulk_neit
     await _rounds()
     assert repr(outbox) == "<Outbox of 1 lanes, ready, 2 messages unconfirmed, 0 submissions waiting>"
     await asyncio.gather(*confirms)
-    assert len(await published(amqp_url, lane)) == 2
+    arrived = [each.submission_id for batch in await published(amqp_url, lane) for each in batch.submissions]
+    assert {f"{0:022}", f"{1:022}"} <= set(arrived)  # other tests leave mail in a lane as well
 
 
 async def _rounds() -> None:
