@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from scaisend_common.cli.settings import BrokerSettings, DnsSettings, DomainSettings, KeySettings, MigrateSettings
 from scaisend_common.plumbing.settings import CommonSettings, problems
+from scaisend_scheduler.roles import ROLES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "deploy/compose.yaml").read_text()
@@ -64,9 +65,10 @@ def test_what_is_built_exists() -> None:
         assert (ROOT / f"locks/{service}.txt").exists()
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, "recorder"])
 def test_a_service_can_start_with_the_settings_that_it_is_given(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = cast("type[CommonSettings]", import_module(f"scaisend_{service.replace('-', '_')}.settings").Settings)
+    kind = COMPOSE["services"][service]["build"]["args"]["SERVICE"]
+    settings = cast("type[CommonSettings]", import_module(f"scaisend_{kind.replace('-', '_')}.settings").Settings)
     for name, value in (environment(service) | {"SCAISEND_HEALTH_PORT": "9000", "SCAISEND_HEALTH_HOST": "0.0.0.0"}).items():  # the image's
         monkeypatch.setenv(name, value)
     try:
@@ -76,6 +78,11 @@ def test_a_service_can_start_with_the_settings_that_it_is_given(service: str, mo
     known = {str(field.validation_alias or f"SCAISEND_{name.upper()}") for name, field in settings.model_fields.items()}
     secrets = {"SCAISEND_KEY_PEPPER", "SCAISEND_KEK", "SCAISEND_TOKEN_SECRET"}  # given to all
     assert environment(service).keys() - secrets <= known
+
+
+def test_the_schedulers_have_every_role_once() -> None:
+    roles = [role for service in ("scheduler", "recorder") for role in environment(service)["SCAISEND_ROLES"].split(",")]
+    assert sorted(roles) == sorted(ROLES)
 
 
 def test_the_command_line_has_what_its_commands_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:

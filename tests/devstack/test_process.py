@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from time import monotonic
 
-from devstack.process import abandon, names, pid_of, spawn, stop
+from devstack.process import abandon, names, pid_of, spawn, stop, told
 
 EXIT = {"aarch64": 93}.get(platform.machine(), 60)  # exit(2), which ends one thread
 THREADS = f"""
@@ -32,6 +32,13 @@ def test_a_started_process_is_known_by_name_and_gone_after_stop(tmp_path: Path) 
     assert os.getsid(pid) == pid
     assert stop(tmp_path, "one") is True
     assert (pid_of(tmp_path, "one"), names(tmp_path)) == (None, [])
+
+
+def test_a_process_is_asked_what_it_was_started_with(tmp_path: Path) -> None:
+    spawn(PATIENT, place=tmp_path, name="one", env={**ENV, "PART": "a=b"})
+    assert [told(tmp_path, "one", name) for name in ("PART", "PAR", "OTHER")] == ["a=b", None, None]
+    stop(tmp_path, "one")
+    assert told(tmp_path, "one", "PART") is None
 
 
 def test_a_pid_that_is_another_process_now_is_left_alone(tmp_path: Path) -> None:

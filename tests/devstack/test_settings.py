@@ -14,6 +14,7 @@ from devstack.settings import (
     environment,
     given,
     health_ports,
+    part_of,
     read_variables,
     secrets,
     server_urls,
@@ -21,6 +22,8 @@ from devstack.settings import (
     variables,
     write_private,
 )
+from scaisend_scheduler.roles import ROLES
+from scaisend_scheduler.settings import Settings
 
 
 @pytest.fixture
@@ -93,7 +96,22 @@ def test_settings_say_how_many_of_each_service(bare: pytest.MonkeyPatch, tmp_pat
         "api": 1,
     }
     bare.delenv("SCAISEND_SCHEDULERS")
-    assert health_ports(tmp_path)["scheduler"] == ports["scheduler"][:1]
+    assert health_ports(tmp_path)["scheduler"] == ports["scheduler"][:2]
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_schedulers_have_every_role_between_them_and_several_record_apart(bare: pytest.MonkeyPatch, tmp_path: Path, count: int) -> None:
+    each: list[tuple[str, ...]] = []
+    for n in range(1, count + 1):
+        with bare.context() as told:
+            for name, value in (
+                part_of("scheduler", n, count) | environment(tmp_path, "scheduler") | {"SCAISEND_HEALTH_PORT": "0"}
+            ).items():
+                told.setenv(name, value)
+            each.append(Settings().roles)
+    assert {role for roles in each for role in roles} == set(ROLES)
+    assert count == 1 or [roles for roles in each if "record" in roles] == [("record",)] * (count // 2)
+    assert not any(part_of("deliverer", n, count) for n in range(1, count + 1))
 
 
 def test_settings_of_the_caller_reach_the_services(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ def own(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     bring_down(own, print)
 
 
-def test_up_is_idempotent_demo_sees_its_mail_and_down_leaves_nothing(own: Path) -> None:
+def test_up_is_idempotent_demo_sees_its_mail_and_down_leaves_nothing(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bring_up(own, print)
     pids = {name: pid_of(own, name) for name in names(own)}
-    assert {"rabbitmq", "postgres", "redis", "ledger", "sandbox", "api.1", "deliverer.1", "deliverer.2"} <= pids.keys()
+    assert {"rabbitmq", "postgres", "redis", "ledger", "sandbox", "api.1", "scheduler.2", "deliverer.1", "deliverer.2"} <= pids.keys()
     assert all(is_ready(f"{url}/ready")[0] for urls in health_urls(own).values() for url in urls)
     said = read_variables(own)
 
@@ -39,7 +39,11 @@ def test_up_is_idempotent_demo_sees_its_mail_and_down_leaves_nothing(own: Path) 
     assert {name: pid_of(own, name) for name in names(own)} == pids
     assert read_variables(own) == said
 
-    demo(said, print)
+    monkeypatch.setenv("SCAISEND_SCHEDULERS", "1")
+    bring_up(own, steps.append)
+    assert steps == ["stopping scheduler.1, which has another part now", "starting scheduler.1", "stopping scheduler.2"]
+
+    demo(read_variables(own), print)  # and it sees the timeline: the one scheduler that is left records
 
     bring_down(own, print)
     assert names(own) == []

@@ -55,6 +55,16 @@ def pid_of(place: Path, name: str) -> int | None:
         return None
 
 
+def told(place: Path, name: str, variable: str) -> str | None:
+    """Return a variable of the environment that a process was started with (proc(5)); None where it has none, or is gone."""
+    try:
+        environ = os.fsdecode(Path(f"/proc/{pid_of(place, name)}/environ").read_bytes())
+    except OSError:
+        return None
+    pairs = (each.partition("=") for each in environ.split("\0"))
+    return next((value for key, _, value in pairs if key == variable), None)
+
+
 def names(place: Path) -> list[str]:
     """The names of all processes that were started, alive or not."""
     return sorted(path.name for path in (place / "pid").glob("*"))

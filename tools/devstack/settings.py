@@ -35,9 +35,16 @@ class Choices:
 
 
 def numbers() -> dict[str, int]:
-    """How many processes of each service: one, two deliverers, or as SCAISEND_<SERVICE>S says."""
-    default = {"deliverer": 2}
+    """How many processes of each service: one, two schedulers, two deliverers, or as SCAISEND_<SERVICE>S says."""
+    default = {"scheduler": 2, "deliverer": 2}
     return {service: int(os.environ.get(f"SCAISEND_{_upper(service)}S", default.get(service, 1))) for service in SERVICES}
+
+
+def part_of(service: str, n: int, count: int) -> dict[str, str]:
+    """What the n-th of `count` processes is told of its part: of several schedulers every second one records, the others do the rest."""
+    if service != "scheduler" or count == 1:
+        return {}
+    return {"SCAISEND_ROLES": "record" if n % 2 == 0 else "route,later,upkeep"}
 
 
 def choices(place: Path) -> Choices:

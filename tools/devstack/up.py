@@ -15,10 +15,10 @@ from urllib.request import urlopen
 
 from devstack import databases, servers
 from devstack.packages import Report
-from devstack.process import names, pid_of, spawn, stop
+from devstack.process import names, pid_of, spawn, stop, told
 from devstack.programs import CannotStart
 from devstack.seed import scaisend, seed, verify
-from devstack.settings import choices, environment, health_ports, numbers, server_urls, servers_wanted, variables, write_private
+from devstack.settings import choices, environment, health_ports, numbers, part_of, server_urls, servers_wanted, variables, write_private
 from scaisend_common import __version__, schema
 
 READY_SECONDS = 60
@@ -102,9 +102,12 @@ def _start_services(place: Path, report: Report) -> None:
     for service, ports in health_ports(place).items():
         for n, port in enumerate(ports, 1):
             name = f"{service}.{n}"
+            env = part_of(service, n, len(ports)) | environment(place, service) | {"SCAISEND_HEALTH_PORT": str(port)}
+            if pid_of(place, name) and told(place, name, "SCAISEND_ROLES") != env.get("SCAISEND_ROLES"):
+                report(f"stopping {name}, which has another part now")
+                stop(place, name)
             if not pid_of(place, name):
                 report(f"starting {name}")
-                env = environment(place, service) | {"SCAISEND_HEALTH_PORT": str(port)}
                 spawn([sys.executable, "-m", f"scaisend_{service.replace('-', '_')}"], place=place, name=name, env=env)
             waiting.append((name, f"http://127.0.0.1:{port}/ready"))
         for old in names(place):
