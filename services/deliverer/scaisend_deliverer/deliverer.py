@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
 
 from prometheus_client import Counter
@@ -34,16 +36,41 @@ JOBS = Counter("scaisend_jobs", "Jobs by what became of them in this process", [
 UNKNOWN = Counter("scaisend_unknown_attempts", "Attempts in doubt")
 
 
+@dataclass(slots=True)
+class Held:
+    """What a queue has handed over and not had back: messages, their jobs, and how many of these only wait for a confirm."""
+
+    messages: int = 0
+    jobs: int = 0
+    ended: int = 0
+
+    def lacks_work(self, prefetch: int) -> bool:
+        """Before something is acked the queue will hand over little more, and most of what there is has ended. Pure."""
+        return self.messages * 2 >= prefetch and self.ended * 2 >= self.jobs
+
+
 class Deliverer:
-    """`works` tells whether a shard is being worked here. Call `use` with the paths before the first message comes."""
+    """`works` tells whether a shard is being worked here; `prefetch`: as many messages a queue hands over before the first ack.
+
+    Call `use` with the paths before the first message comes.
+    """
 
     def __init__(
-        self, attempts: Attempts, ledger: Ledger, outbox: Outbox, *, works: Callable[[int], bool], now: Callable[[], float]
+        self,
+        attempts: Attempts,
+        ledger: Ledger,
+        outbox: Outbox,
+        *,
+        works: Callable[[int], bool],
+        prefetch: int,
+        now: Callable[[], float],
     ) -> None:
         self._attempts = attempts
         self._ledger = ledger
         self._outbox = outbox
         self._works = works
+        self._prefetch = prefetch
+        self._held: defaultdict[str, Held] = defaultdict(Held)  # by queue
         self._now = now
         self._jobs: dict[tuple[DeliveryId, int], Waiting] = {}
         self._alone = asyncio.Lock()
@@ -59,8 +86,13 @@ class Deliverer:
 
         A crash before that brings the message again; its jobs then meet the ledger, and what was concluded is only published again.
         """
-        async with self._quarantine(incoming):
-            ends = [await end for end in [self._take(job, incoming).end for job in incoming.value.jobs]]
+        held = self._held[incoming.queue]
+        held.messages += 1
+        try:
+            async with self._quarantine(incoming):
+                ends = [await end for end in [self._take(job, incoming).end for job in incoming.value.jobs]]
+        finally:
+            held.messages -= 1
         fail_here("deliverer.after_publish_before_ack")
         return Retry(timedelta(0)) if End.PUT_BACK in ends else Ack()
 
@@ -92,7 +124,8 @@ class Deliverer:
             return waiting
         repeat = incoming.redelivered or job.repeat
         waiting = self._jobs[key] = Waiting(job, incoming.queue, repeat, self._loop.time(), self._loop.create_future())
-        waiting.end.add_done_callback(lambda _: self._let_go(waiting))
+        self._held[waiting.queue].jobs += 1
+        waiting.end.add_done_callback(lambda _: self._on_end(waiting))
         if self._works(job.shard):
             self._paths.put(waiting)
         else:
@@ -121,7 +154,12 @@ class Deliverer:
             fail_here("deliverer.after_ledger_before_publish")
         else:
             self._let_go(waiting)  # the same attempt may come back, even before the confirm, and is then another's to make
-        await self._outbox.add(fate.letter)
+        held = self._held[waiting.queue]
+        held.ended += 1
+        try:
+            await self._outbox.add(fate.letter, soon=held.lacks_work(self._prefetch))
+        finally:
+            held.ended -= 1
         if fate.outcome is not None:
             self._ledger.shorten(waiting.job)
         waiting.finish(End.DONE)
@@ -150,6 +188,10 @@ class Deliverer:
             next_at=outcome.next_at,
             ms=outcome.hop.ms,
         )
+
+    def _on_end(self, waiting: Waiting) -> None:
+        self._held[waiting.queue].jobs -= 1
+        self._let_go(waiting)
 
     def _let_go(self, waiting: Waiting) -> None:
         key = waiting.job.delivery_id, waiting.job.attempt

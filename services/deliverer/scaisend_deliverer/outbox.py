@@ -19,22 +19,26 @@ from scaisend_deliverer.letter import Letter, Message, pack
 log = get_logger()
 
 LINGER = 0.25  # seconds; under load a message then carries some hundred events, and nobody sees it late
+SOON = 0.02  # seconds, where jobs are held back until others are acked
 MOST = 1000  # letters a batch
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries
 FAILED = Counter("scaisend_publish_retries", "Messages that the broker did not take at once")
 
 
 class Outbox:
-    """`add` returns a future that is done when the broker has confirmed the letter."""
+    """`add` returns a future that is done when the broker has confirmed the letter; `linger`: seconds for which letters are gathered."""
 
-    def __init__(self, publisher: Publisher, topology: Topology) -> None:
+    def __init__(self, publisher: Publisher, topology: Topology, *, linger: float = LINGER) -> None:
         self._publisher = publisher
         self._topology = topology
-        self._letters: Batches[Letter, None] = Batches(self._send, most=MOST, linger=LINGER, lanes=2)
+        self._letters: Batches[Letter, None] = Batches(self._send, most=MOST, linger=linger, lanes=2)
 
-    def add(self, letter: Letter) -> asyncio.Future[None]:
-        """At the confirm of a letter the attempt has happened for everybody else. A crash before repeats it from the ledger."""
-        return self._letters.add(letter)
+    def add(self, letter: Letter, *, soon: bool = False) -> asyncio.Future[None]:
+        """At the confirm of a letter the attempt has happened for everybody else. A crash before repeats it from the ledger.
+
+        `soon`: other work waits for that instant.
+        """
+        return self._letters.add(letter, linger=SOON if soon else None)
 
     async def _send(self, letters: list[Letter]) -> list[None]:
         messages = pack(letters, self._topology)

@@ -69,7 +69,7 @@ def wire(settings: Settings, pool: Pool, ledger_redis: Redis, redis: Redis, publ
         now=time.time,
         jitter=random.random,
     )
-    deliverer = Deliverer(attempts, ledger, outbox, works=shards.works, now=time.time)
+    deliverer = Deliverer(attempts, ledger, outbox, works=shards.works, prefetch=settings.prefetch(), now=time.time)
     egress = Egress(settings.egress(), settings.remote_smtp_port, timers, opportunistic_tls(), settings.mails_per_connection)
     paths = Paths(
         limit=settings.connections_per_path,
