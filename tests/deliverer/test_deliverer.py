@@ -80,15 +80,21 @@ async def test_a_queue_of_many_small_messages_does_not_wait_for_company_of_what_
         )
         running = asyncio.create_task(consumer.run())
         parked = await channel.get_queue(parked_queue(queue))
-        seen: set[object] = set()
-        async with asyncio.timeout(30):
-            while len(seen & {job.delivery_id for job in jobs}) <= len(jobs) - PREFETCH / 2:
-                if (message := await parked.get(fail=False)) is None:
-                    await asyncio.sleep(0.01)
-                    continue
-                seen.update(job.delivery_id for job in decode_jobs(message.body).jobs)
-                await message.ack()
+        awaited = {job.delivery_id for job in jobs}
+
+        async def take(most_left: float) -> None:
+            async with asyncio.timeout(30):
+                while len(awaited) > most_left:
+                    if (message := await parked.get(fail=False)) is None:
+                        await asyncio.sleep(0.01)
+                        continue
+                    awaited.difference_update(job.delivery_id for job in decode_jobs(message.body).jobs)
+                    await message.ack()
+
+        await take(PREFETCH / 2 - 1)
         await outbox.add(Letter(parked=(a_job(len(jobs)), queue, "takes the last ones along")), soon=True)
+        await take(0)
         await consumer.stop()
         await running
+        assert (await channel.get_queue(queue)).declaration_result.message_count == 0
         await parked.purge()
