@@ -27,20 +27,22 @@ class _Stat:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at everything: CPU seconds by group, busy seconds of the machine, and when."""
+    """One look at everything: CPU seconds and living processes by group, busy seconds of the machine, and when."""
 
     at: float
     cpu: Mapping[str, float]
+    processes: Mapping[str, int]
     busy: float
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What happened between two readings: wall seconds, CPU seconds by group, share of all cores used by others."""
+    """What happened between two readings: wall seconds, CPU seconds by group, share of all cores used by others; processes at its end."""
 
     wall: float
     cpu: Mapping[str, float]
     foreign: float
+    processes: Mapping[str, int]
 
     def ms_per(self, mails: int) -> dict[str, float]:
         """CPU milliseconds a mail by group."""
@@ -53,11 +55,12 @@ def read(groups: Mapping[str, Iterable[int]]) -> Reading:
     children: dict[int, list[int]] = {}
     for pid, stat in stats.items():
         children.setdefault(stat.parent, []).append(pid)
-    cpu = {}
+    cpu, processes = {}, {}
     for group, roots in groups.items():
-        trees = sum(stats[pid].cpu for pid in _descendants([pid for pid in roots if pid > 0], children) if pid in stats)
-        cpu[group] = trees + sum(stats[-pid].alone for pid in roots if pid < 0)
-    return Reading(monotonic(), cpu, _busy())
+        trees = [stats[pid].cpu for pid in _descendants([pid for pid in roots if pid > 0], children) if pid in stats]
+        alone = [stats[-pid].alone for pid in roots if pid < 0]
+        cpu[group], processes[group] = sum(trees) + sum(alone), len(trees) + len(alone)
+    return Reading(monotonic(), cpu, processes, _busy())
 
 
 def between(first: Reading, last: Reading) -> Usage:
@@ -65,7 +68,7 @@ def between(first: Reading, last: Reading) -> Usage:
     wall = last.at - first.at
     cpu = {group: last.cpu[group] - first.cpu[group] for group in last.cpu}
     foreign = max(0.0, (last.busy - first.busy) - sum(cpu.values())) / (wall * CORES) if wall else 0.0
-    return Usage(wall, cpu, foreign)
+    return Usage(wall, cpu, foreign, last.processes)
 
 
 def rss_mb(roots: Iterable[int]) -> float:

@@ -214,6 +214,7 @@ def _conclude(bench: Bench, name: str, runs: dict[str, list[Run]]) -> None:
         return
     typical = min(runs["scaisend"], key=lambda run: abs(run.rate - rates["scaisend"]))
     by_process = {group: round(seconds * 1000 / typical.delivered, 3) for group, seconds in own_cpu(typical.usage).items()}
+    bench.note(processes={peer: dict(found[-1].usage.processes) for peer, found in runs.items() if found})
     bench.note(delivered_per_s=rates["scaisend"], delivered_per_s_runs=[round(run.rate) for run in runs["scaisend"]])
     bench.note(cpu_ms_per_mail=cpu["scaisend"], cpu_ms_per_mail_by_process=by_process)
     if "postfix" in rates:
