@@ -13,7 +13,7 @@ from time import monotonic
 from bench.house import commit
 from bench.parts import PARTS
 from bench.plot import draw
-from bench.scenes import Bench
+from bench.runs import Bench
 from devstack import packages
 
 HERE = Path(__file__).parent
@@ -42,6 +42,7 @@ def main() -> int:
     for part in chosen.parts or list(PARTS):
         report(f"{part}: {(PARTS[part].__doc__ or '').strip()}")
         before = len(bench.disturbed)
+        bench.begin()
         PARTS[part](bench)
         runs[part] = {
             "commit": commit(),

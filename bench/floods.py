@@ -77,6 +77,11 @@ class Steady:
         self._process = SPAWN.Process(target=_send_steadily, args=(theirs, sender, domain, rate), daemon=True)
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid or 0
+
     def stop(self) -> Sent:
         """Send no more; return what was sent when all of it is answered."""
         self._pipe.send(None)
@@ -94,18 +99,18 @@ def recipient(n: int, domain: str) -> str:
 
 
 class Pouring:
-    """Floods on their way, all from one process; `answers` of each when it has come to its end."""
+    """Floods on their way, all from one process, which stays until `stop`: who counts its CPU finds it; `answers` of each at its end."""
 
     def __init__(self, *floods: Flood) -> None:
-        pool = ProcessPoolExecutor(1, mp_context=SPAWN)
-        self.pid = pool.submit(os.getpid).result()
-        self.answers: Future[list[Answers]] = pool.submit(_pour, floods)
-        pool.shutdown(wait=False)
+        self._pool = ProcessPoolExecutor(1, mp_context=SPAWN)
+        self.pid = self._pool.submit(os.getpid).result()
+        self.answers: Future[list[Answers]] = self._pool.submit(_pour, floods)
 
     def stop(self) -> None:
-        """End the process, if it has not come to its end."""
+        """End the process, and the floods that have not come to their end."""
         if not self.answers.done():
             os.kill(self.pid, signal.SIGTERM)
+        self._pool.shutdown(wait=False)
 
 
 def _send_steadily(pipe: Connection, sender: Sender, domain: str, rate: float) -> None:

@@ -56,7 +56,7 @@ class Look:
     def line(self, since: Look) -> str:
         """What there is to see since an earlier look."""
         usage = accounting.between(since.cpu, self.cpu)
-        busy = " ".join(f"{name} {seconds / usage.wall:.0%}" for name, seconds in usage.cpu.items() if seconds / usage.wall > 0.03)
+        busy = " ".join(f"{name} {seconds / usage.wall:.0%}" for name, seconds in usage.cpu.items() if seconds > 0.03 * usage.wall)
         depths = " ".join(f"{name} {depth}" for name, depth in self.depths.items() if depth)
         ready = f"ready {self.metrics['ready_jobs']:.0f}, under way {self.metrics['attempts_under_way']:.0f}, later {self.later:.0f}"
         return f"{depths or 'no message waits'}; {ready}; CPU {busy}"
@@ -101,7 +101,7 @@ class Gauges:
                 for name in self._queues:
                     queue = await channel.declare_queue(name, passive=True)
                     depths[name] = queue.declaration_result.message_count or 0
-                self.looks.append(Look(perf_counter(), depths, _metrics(self._made), accounting.read(self._made.groups() | self._pids)))
+                self.looks.append(Look(perf_counter(), depths, _metrics(self._made), accounting.read(self._pids)))
                 if await asyncio.get_running_loop().run_in_executor(None, self._done.wait, EVERY):
                     return
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from base64 import b64decode
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from time import perf_counter, sleep
@@ -19,7 +18,7 @@ from bench.peers import Peer
 from bench.sinks import SmtpSink, Stamps
 
 STALL_SECONDS = 30
-MAX_FOREIGN = 0.14
+LOAD = {"load": [-os.getpid()]}  # this process, without its children: sinks are among them
 
 
 @dataclass(slots=True)
@@ -37,11 +36,6 @@ class Run:
     def rate(self) -> float:
         """Mails a second from the first byte to the last end of data."""
         return self.delivered / self.seconds
-
-    @property
-    def is_quiet(self) -> bool:
-        """Nothing else took much of the machine."""
-        return self.usage.foreign < MAX_FOREIGN
 
 
 class Receivers:
@@ -82,6 +76,11 @@ def watch(receivers: Receivers, wanted: int, begun: float, curve: list[tuple[flo
         sleep(0.1)
 
 
+def everybody(house: House, receivers: Receivers) -> dict[str, list[int]]:
+    """The processes of a run: the house, both sinks and who sends."""
+    return house.groups() | receivers.groups() | LOAD
+
+
 def requests(house: House, count: int, size: int, *, start: int) -> list[bytes]:
     """The bytes of `count` requests, made before the clock runs."""
     return [http_request("bench", house.api_key, mail.request()) for mail in islice(mails(SENDER, size, start=start), count)]
@@ -91,7 +90,7 @@ def run_ours(house: House, receivers: Receivers, count: int, size: int, *, start
     """Send `count` mails as fast as they are accepted, and wait for the last delivery."""
     prepared = requests(house, count, size, start=start)
     receivers.reset()
-    groups = house.groups() | receivers.groups() | _self()
+    groups = everybody(house, receivers)
     curve: list[tuple[float, int]] = []
 
     async def load() -> tuple[float, int]:
@@ -114,7 +113,7 @@ def run_peer(peer: Peer, receivers: Receivers, count: int, size: int, *, start: 
     """Hand a peer the same mails over SMTP and wait for the last delivery."""
     prepared = [(mail.recipient, mail.mime()) for mail in islice(mails(SENDER, size, start=start), count)]
     receivers.reset()
-    groups = peer.groups | receivers.groups() | _self()
+    groups = peer.groups | receivers.groups() | LOAD
     curve: list[tuple[float, int]] = []
 
     async def load() -> int:
@@ -128,20 +127,6 @@ def run_peer(peer: Peer, receivers: Receivers, count: int, size: int, *, start: 
     return Run(count, receivers.last_at() - begun, usage, delivered, curve)
 
 
-def quiet(run: Callable[[], Run], report: Callable[[str], None], tries: int = 5) -> tuple[Run, bool]:
-    """Run until the machine was quiet, `tries` times at most; the flag says whether it was disturbed to the end."""
-    for attempt in range(1, tries + 1):
-        done = run()
-        if done.is_quiet:
-            return done, False
-        report(f"    disturbed: {done.usage.foreign:.0%} of the machine went elsewhere (try {attempt} of {tries})")
-    return done, True
-
-
 def own_cpu(usage: Usage) -> dict[str, float]:
     """CPU without sinks and load generator."""
     return {group: seconds for group, seconds in usage.cpu.items() if group not in {"sink", "load"}}
-
-
-def _self() -> dict[str, list[int]]:
-    return {"load": [-os.getpid()]}

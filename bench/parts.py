@@ -12,16 +12,15 @@ from random import Random
 from statistics import median
 from time import sleep
 
-from bench import accounting
-from bench.house import SENDER, free_port
+from bench.house import SENDER, House, free_port
 from bench.load import http_request
 from bench.mails import mails
-from bench.measure import Receivers, Run, own_cpu, quiet, requests, run_ours, run_peer
+from bench.measure import Receivers, Run, everybody, own_cpu, requests, run_ours, run_peer
 from bench.neighbours import part_neighbour, part_tenant
 from bench.peers import haraka, missing, postfix
 from bench.rtt import part_rtt
+from bench.runs import Bench, Taken, metered
 from bench.scenes import (
-    Bench,
     accept_latencies,
     from_queue,
     open_loop,
@@ -41,46 +40,51 @@ from bench.verify import verified
 
 def part_line(bench: Bench) -> None:
     """delivered_per_s, ratio_*, cpu_ms_per_mail: 4 KB mails, ours and the peers in turn."""
-    _beside_peers(
-        bench, "line", 4096, ours=4000 if bench.quick else 15_000, theirs=1000 if bench.quick else 3000, rounds=1 if bench.quick else 3
-    )
+    _beside_peers(bench, "line", 4096, ours=4000 if bench.quick else 15_000, theirs=1000 if bench.quick else 3000)
 
 
 def part_large(bench: Bench) -> None:
     """ratio_postfix_50kb: the same with mails of 50 KB."""
-    _beside_peers(
-        bench, "large", 50_000, ours=1000 if bench.quick else 4000, theirs=500 if bench.quick else 1500, rounds=1 if bench.quick else 3
-    )
+    _beside_peers(bench, "large", 50_000, ours=1000 if bench.quick else 4000, theirs=500 if bench.quick else 1500)
 
 
 def part_latency(bench: Bench) -> None:
     """first_attempt_p50_ms and _p99_ms at half of delivered_per_s, accept_p99_ms at 200 requests a second."""
     half = float(str(bench.keys.get("delivered_per_s", 1000))) / 2
-    seconds = 15 if bench.quick else 60
+    seconds, asked = (15, 10) if bench.quick else (60, 20)
     with sinks_and_house(bench) as (made, receivers):
         run_ours(made, receivers, 500, 4096, start=next(bench.numbers))
-        waits = open_loop(bench, made, receivers, half, seconds)
-        bench.latencies["first attempt"] = waits
-        bench.note(first_attempt_p50_ms=median(waits) * 1000, first_attempt_p99_ms=p99(waits) * 1000, first_attempt_rate=half)
+        groups = everybody(made, receivers)
+        attempts = bench.several("first attempts", lambda: metered(groups, lambda: open_loop(bench, made, receivers, half, seconds)))
+        bench.latencies["first attempt"] = [wait for each in attempts for wait in each.value]
+        bench.note_medians(
+            first_attempt_p50_ms=[median(each.value) * 1000 for each in attempts],
+            first_attempt_p99_ms=[p99(each.value) * 1000 for each in attempts],
+        )
+        bench.note(first_attempt_rate=half)
         sleep(2)
-        answers = accept_latencies(made, 200, 10 if bench.quick else 30, next(bench.numbers))
-        bench.note(accept_p99_ms=p99(answers) * 1000)
+        answers = bench.several("answers", lambda: metered(groups, lambda: accept_latencies(made, 200, asked, next(bench.numbers))))
+        bench.note_medians(accept_p99_ms=[p99(each.value) * 1000 for each in answers])
 
 
 def part_accept(bench: Bench) -> None:
     """accept_alone_per_s: one API process, everything that reads the queues stopped; thousand_accept_ms."""
     with sinks_and_house(bench) as (made, receivers):
-        times = [thousand(made, receivers, n) for n in range(3)]
-        bench.note(thousand_accept_ms=median(each[0] for each in times) * 1000, thousand_delivered_s=median(each[1] for each in times))
+        groups = everybody(made, receivers)
+        times = bench.several("thousand", lambda: metered(groups, lambda: thousand(made, receivers, next(bench.numbers))))
+        bench.note_medians(
+            thousand_accept_ms=[each.value[0] * 1000 for each in times], thousand_delivered_s=[each.value[1] for each in times]
+        )
         for service in ("scheduler", "deliverer", "webhook-fanout", "bounce-inbound"):
             signal_all(made, service, "STOP")
-        rates = []
-        for _ in range(3):
-            prepared = requests(made, 3000 if bench.quick else 10_000, 4096, start=next(bench.numbers))
-            rates.append(asyncio.run(send_all(made, prepared)))
-        bench.note(accept_alone_per_s=median(rates))
+        alone = bench.several("accept alone", lambda: metered(groups, lambda: _accepted_per_s(bench, made)))
+        bench.note_medians(accept_alone_per_s=[each.value for each in alone])
         for service in ("scheduler", "deliverer", "webhook-fanout", "bounce-inbound"):
             signal_all(made, service, "CONT")
+
+
+def _accepted_per_s(bench: Bench, made: House) -> float:
+    return asyncio.run(send_all(made, requests(made, 3000 if bench.quick else 10_000, 4096, start=next(bench.numbers))))
 
 
 def part_idle(bench: Bench) -> None:
@@ -88,76 +92,104 @@ def part_idle(bench: Bench) -> None:
     with sinks_and_house(bench) as (made, receivers):
         run_ours(made, receivers, 500, 4096, start=next(bench.numbers))
         sleep(5)
-        groups = {name: pids for name, pids in made.groups().items() if name not in {"rabbitmq", "postgres", "redis"}}
-        first = accounting.read(groups)
-        sleep(20 if bench.quick else 60)
-        usage = accounting.between(first, accounting.read(groups))
-        bench.note(
-            idle_core_percent=sum(usage.cpu.values()) / usage.wall * 100, idle_core_percent_by_process=percent(usage.cpu, usage.wall)
-        )
+        groups = everybody(made, receivers)
+        found = bench.several("idle", lambda: metered(groups, lambda: sleep(20 if bench.quick else 60)))
+        services = [percent({name: each.usage.cpu[name] for name in SERVICES}, each.usage.wall) for each in found]
+        bench.note_medians(idle_core_percent=[sum(each.values()) for each in services])
+        bench.note(idle_core_percent_by_process={name: median(each[name] for each in services) for name in SERVICES})
 
 
 def part_memory(bench: Bench) -> None:
-    """rss_200k_mb_by_service: 200,000 mails queued; then attachment_growth_mb with one attachment of 22,000,000 bytes."""
+    """rss_200k_mb_by_service: 200,000 mails queued; attachment_growth_mb with one attachment of 22,000,000 bytes; a house for each run."""
+    found = bench.several("memory", lambda: _memory(bench))
+    bench.note_medians(attachment_growth_mb=[max(growth.values()) for growth, _ in (each.value for each in found)])
+    bench.note(
+        attachment_growth_by_service=_median_by_service([each.value[0] for each in found]),
+        rss_200k_mb_by_service=_median_by_service([each.value[1] for each in found]),
+        rss_200k_mb_runs=[max(sizes.values()) for _, sizes in (each.value for each in found)],
+    )
+
+
+def _memory(bench: Bench) -> Taken[tuple[dict[str, float], dict[str, float]]]:
+    """Megabytes by service: what it grew by with an attachment, and its size with many mails queued."""
     with sinks_and_house(bench) as (made, receivers):
         run_ours(made, receivers, 500, 4096, start=next(bench.numbers))
-        before = rss(made)
-        content = b64encode(Random(1).randbytes(22_000_000)).decode()
-        body = {"filename": "data.bin", "type": "application/octet-stream", "content": content}
-        mail = next(mails(SENDER, 500, start=next(bench.numbers)))
-        receivers.reset()
-        peak = peak_rss(
-            made,
-            lambda: asyncio.run(send_all(made, [http_request("bench", made.api_key, mail.request({"attachments": [body]}))])),
-            receivers,
-        )
-        bench.note(
-            attachment_growth_mb=max(peak[name] - before[name] for name in before),
-            attachment_growth_by_service={n: round(peak[n] - before[n], 1) for n in before},
-        )
-        signal_all(made, "deliverer", "STOP")
-        total = 20_000 if bench.quick else 200_000
-        for _ in range(total // 10_000):
-            asyncio.run(send_all(made, requests(made, 10_000, 4096, start=next(bench.numbers))))
-            bench.report(f"    queued 10,000 more; {rss(made)}")
-        sleep(5)
-        bench.note(rss_200k_mb_by_service=rss(made))
-        signal_all(made, "deliverer", "CONT")
+        return metered(everybody(made, receivers), lambda: (_growth(bench, made, receivers), _queued(bench, made)))
+
+
+def _growth(bench: Bench, made: House, receivers: Receivers) -> dict[str, float]:
+    content = b64encode(Random(1).randbytes(22_000_000)).decode()
+    body = {"filename": "data.bin", "type": "application/octet-stream", "content": content}
+    mail = next(mails(SENDER, 500, start=next(bench.numbers)))
+    request = http_request("bench", made.api_key, mail.request({"attachments": [body]}))
+    before = rss(made)
+    receivers.reset()
+    peak = peak_rss(made, lambda: asyncio.run(send_all(made, [request])), receivers)
+    return {name: peak[name] - before[name] for name in before}
+
+
+def _queued(bench: Bench, made: House) -> dict[str, float]:
+    """The largest sizes from when all is queued until deliverers, stopped before, have worked on it for ten seconds."""
+    signal_all(made, "deliverer", "STOP")
+    for _ in range(2 if bench.quick else 20):
+        asyncio.run(send_all(made, requests(made, 10_000, 4096, start=next(bench.numbers))))
+        bench.report(f"    queued 10,000 more; {rss(made)}")
+    sleep(5)
+    sizes = rss(made)
+    signal_all(made, "deliverer", "CONT")
+    for _ in range(20):
+        sleep(0.5)
+        sizes = {name: max(size, sizes[name]) for name, size in rss(made).items()}
+    bench.report(f"    delivering; {sizes}")
+    return sizes
+
+
+def _median_by_service(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: round(median(each[name] for each in runs), 1) for name in runs[0]}
 
 
 def part_scale(bench: Bench) -> None:
     """deliverer_scale_2: jobs queued beforehand, two deliverer processes against one, in turn: the host is another after a minute."""
     rates: dict[int, list[float]] = {1: [], 2: []}
-    mails_each, times = (2000, 1) if bench.quick else (10_000, 3)
-    for processes in (1, 2) * times:
+    mails_each = 2000 if bench.quick else 10_000
+    for processes in (1, 2) * bench.times:
         with sinks_and_house(bench, {"SCAISEND_DELIVERERS": str(processes)}) as (made, receivers):
             run_ours(made, receivers, 1000, 4096, start=next(bench.numbers))
-            rates[processes] += [from_queue(bench, made, receivers, mails_each) for _ in range(2)]
+            groups = everybody(made, receivers)
+            for _ in range(2):
+                run = bench.quietly("scale", lambda: metered(groups, lambda: from_queue(bench, made, receivers, mails_each)))  # noqa: B023
+                rates[processes].append(run.value)
             bench.report(f"    {processes} deliverer(s): {[round(rate) for rate in rates[processes][-2:]]}/s")
-    bench.note(
-        deliverer_1_per_s=median(rates[1]), deliverer_2_per_s=median(rates[2]), deliverer_scale_2=median(rates[2]) / median(rates[1])
-    )
+    bench.note_medians(deliverer_1_per_s=rates[1], deliverer_2_per_s=rates[2])
+    bench.note(deliverer_scale_2=median(rates[2]) / median(rates[1]))
 
 
 def part_later(bench: Bench) -> None:
     """later_claim_p99_ms: claims of 200 due rows among 10 million that wait."""
     rows = 200_000 if bench.quick else 10_000_000
-    with sinks_and_house(bench, {"SCAISEND_ROLES": "route,record,upkeep"}) as (made, _):
+    with sinks_and_house(bench, {"SCAISEND_ROLES": "route,record,upkeep"}) as (made, receivers):
         tenant = asyncio.run(made.ask("SELECT id FROM tenants LIMIT 1"))
         bench.report(f"    writing {rows:,} rows")
         asyncio.run(made.ask(_FILL_LATER, tenant, rows))
         asyncio.run(made.ask("ANALYZE later"))
-        claims = asyncio.run(made.time_each("SELECT count(*) FROM later_claim(200, interval '60 seconds')", 100))
-        bench.note(later_claim_p50_ms=median(claims) * 1000, later_claim_p99_ms=p99(claims) * 1000)
+        groups = everybody(made, receivers)
+        claims = bench.several("claims", lambda: metered(groups, lambda: asyncio.run(made.time_each(_CLAIM, 100))))
+        bench.note_medians(
+            later_claim_p50_ms=[median(each.value) * 1000 for each in claims],
+            later_claim_p99_ms=[p99(each.value) * 1000 for each in claims],
+        )
 
 
-# Most are due over the next two days, 40,000 are due now: what a morning after an outage looks like. Those of the future are written in
-# the order of their dues: at random, most of the time would go into the pages of 48 indices. A claim reads nothing of them but the edge.
+_CLAIM = "SELECT count(*) FROM later_claim(200, interval '60 seconds')"
+
+# Most are due over the next two days, 400,000 are due now, more than three runs claim of which each is taken five times: what a morning
+# after an outage looks like. Those of the future are written in the order of their dues: at random, most of the time would go into the
+# pages of 48 indices. A claim reads nothing of them but the edge.
 _FILL_LATER = """
 WITH filled AS (
     INSERT INTO later (tenant_id, due_at, delivery_id, attempt, why, source, site, job)
     SELECT $1,
-           CASE WHEN n <= 40000 THEN now() - n * interval '1 millisecond'
+           CASE WHEN n <= 400000 THEN now() - n * interval '1 millisecond'
                 ELSE now() + (1 + 2880::float8 * n / $2::bigint) * interval '1 minute' END,
            'AaIKSPJDe3CyoxMxMhTYZQ.' || n || '.0', 1, 'retry', 'default', 'site' || n % 500, decode(repeat('00', 300), 'hex')
     FROM generate_series(1, $2::bigint) AS n
@@ -166,6 +198,8 @@ WITH filled AS (
 SELECT count(*) FROM filled
 """
 
+
+SERVICES = ("api", "scheduler", "deliverer", "bounce-inbound", "webhook-fanout")
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "line": part_line,
@@ -182,15 +216,15 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 }
 
 
-def _beside_peers(bench: Bench, name: str, size: int, *, ours: int, theirs: int, rounds: int) -> None:
+def _beside_peers(bench: Bench, name: str, size: int, *, ours: int, theirs: int) -> None:
     runs: dict[str, list[Run]] = {"scaisend": [], "postfix": [], "haraka": []}
     peers = ["postfix"] if not missing("postfix", "opendkim") else []
     peers += ["haraka"] if bench.modules and not missing("node") else []
-    for round_ in range(rounds):
+    for round_ in range(bench.times):
         with sinks_and_house(bench) as (made, receivers):
             run_ours(made, receivers, 1000, size, start=next(bench.numbers))
-            run, disturbed = quiet(lambda: run_ours(made, receivers, ours, size, start=next(bench.numbers)), bench.report)
-            _keep(bench, runs, "scaisend", run, disturbed, name)
+            run = bench.quietly("scaisend", lambda: run_ours(made, receivers, ours, size, start=next(bench.numbers)))
+            _keep(bench, runs, "scaisend", run, name)
             if name == "line" and round_ == 0:
                 bench.note(dkim_verified=verified(run.kept, made.dkim_records()))
             recorded = asyncio.run(recorded_events(made))
@@ -198,8 +232,8 @@ def _beside_peers(bench: Bench, name: str, size: int, *, ours: int, theirs: int,
                 f"    round {round_ + 1}: scaisend {run.rate:.0f}/s, {run.delivered} of {run.mails}, {recorded} events recorded so far"
             )
         for peer_name in peers:
-            run, disturbed = quiet(lambda: _one_peer(bench, peer_name, theirs, size), bench.report)  # noqa: B023 - called at once
-            _keep(bench, runs, peer_name, run, disturbed, name)
+            run = bench.quietly(peer_name, lambda: _one_peer(bench, peer_name, theirs, size))  # noqa: B023
+            _keep(bench, runs, peer_name, run, name)
             bench.report(f"    round {round_ + 1}: {peer_name} {run.rate:.0f}/s, {run.delivered} of {run.mails}")
     _conclude(bench, name, runs)
 
@@ -227,10 +261,8 @@ def _conclude(bench: Bench, name: str, runs: dict[str, list[Run]]) -> None:
         bench.note(haraka_per_s=rates["haraka"], cpu_ms_per_mail_haraka=cpu["haraka"], ratio_haraka=rates["scaisend"] / rates["haraka"])
 
 
-def _keep(bench: Bench, runs: dict[str, list[Run]], who: str, run: Run, disturbed: bool, part: str) -> None:
+def _keep(bench: Bench, runs: dict[str, list[Run]], who: str, run: Run, part: str) -> None:
     runs[who].append(run)
-    if disturbed:
-        bench.disturbed.append(f"{part}: {who}, {run.usage.foreign:.0%} elsewhere")
     if part == "line":
         bench.curves[who] = run.curve
 

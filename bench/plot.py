@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.scenes import Bench
+    from bench.runs import Bench
 
 
 def draw(bench: Bench, path: Path) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import count as counting
 from itertools import pairwise
-from pathlib import Path
 from statistics import quantiles
 from threading import Event, Thread
 from time import perf_counter, sleep
@@ -21,30 +17,8 @@ from bench.house import SENDER, House, free_port, house
 from bench.load import HttpLoad, http_request
 from bench.mails import STAMPED, domain, mails
 from bench.measure import Receivers, requests, watch
+from bench.runs import Bench
 from bench.sinks import Stamps, smtp_sink
-
-Report = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Bench:
-    """What parts share: results so far, curves for the plot, how the runs went."""
-
-    report: Report
-    quick: bool
-    folder: Path
-    modules: Path | None
-    keys: dict[str, object] = field(default_factory=dict)
-    curves: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
-    latencies: dict[str, list[float]] = field(default_factory=dict)
-    disturbed: list[str] = field(default_factory=list)
-    numbers: counting[int] = field(default_factory=lambda: counting(0, 1_000_000))
-
-    def note(self, **found: object) -> None:
-        """Add keys to the result and show them."""
-        for key, value in found.items():
-            self.keys[key] = round(value, 3) if isinstance(value, float) else value
-            self.report(f"  {key} = {json.dumps(self.keys[key])}")
 
 
 class sinks_and_house:  # noqa: N801 - reads as the context that it is
@@ -194,6 +168,5 @@ def p99(values: list[float]) -> float:
     return quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else values[0]
 
 
-def percent(cpu: dict[str, float] | object, wall: float) -> dict[str, float]:
-    assert isinstance(cpu, dict)
+def percent(cpu: dict[str, float], wall: float) -> dict[str, float]:
     return {name: round(seconds / wall * 100, 2) for name, seconds in cpu.items()}
