@@ -57,15 +57,19 @@ class House:
         finally:
             await connection.close()
 
-    async def time_each(self, question: str, times: int) -> list[float]:
-        """Ask the same thing many times over one connection; return the seconds of each, the first left out."""
+    async def claim_each(self, rows: int, times: int) -> list[float]:
+        """Claim due rows of `later` and forget them, as a scheduler does, many times; return the seconds of each claim but the first."""
         connection = await asyncpg.connect(server_urls(self.place).postgres_dsn)
         try:
             seconds = []
             for _ in range(times + 1):
                 begun = perf_counter()
-                await connection.fetchval(question)
+                claimed = await connection.fetch("SELECT * FROM later_claim($1, interval '60 seconds')", rows)
                 seconds.append(perf_counter() - begun)
+                if len(claimed) < rows:
+                    raise RuntimeError(f"only {len(claimed)} rows were due")
+                keys = [[row[name] for row in claimed] for name in ("tenant_id", "due_at", "delivery_id", "attempt")]
+                await connection.execute("SELECT later_forget($1, $2, $3, $4)", *keys)
             return seconds[1:]
         finally:
             await connection.close()

@@ -63,17 +63,17 @@ class Receivers:
         return max(self._sink.last_at, float(self.stamps.ask("count")["last_at"]))
 
 
-def watch(receivers: Receivers, wanted: int, begun: float, curve: list[tuple[float, int]], *, stall: float = STALL_SECONDS) -> int:
-    """Wait until `wanted` mails have come, or none for `stall` seconds; return how many came."""
+def watch(receivers: Receivers, wanted: int, begun: float, curve: list[tuple[float, int]], *, every: float = 0.1) -> int:
+    """Wait until `wanted` mails have come, or none for STALL_SECONDS; return how many came. It looks `every` so many seconds."""
     seen, changed = 0, perf_counter()
     while True:
         count = receivers.count()
         curve.append((perf_counter() - begun, count))
         if count != seen:
             seen, changed = count, perf_counter()
-        if count >= wanted or perf_counter() - changed > stall:
+        if count >= wanted or perf_counter() - changed > STALL_SECONDS:
             return count
-        sleep(0.1)
+        sleep(every)
 
 
 def everybody(house: House, receivers: Receivers) -> dict[str, list[int]]:
