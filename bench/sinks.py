@@ -28,6 +28,8 @@ STAMP = "127.0.10.20"
 LOOK_EVERY = 0.05  # seconds
 SO_TIMESTAMPNS = 35  # socket(7); the module socket has no name for it
 NOTE_BYTES = socket.CMSG_SPACE(16)
+KEEP = 4  # every fourth of what two of fifty domains get: one mail in a hundred
+MOST_KEPT = 200  # until they are asked for: a flood to a stamped domain has hundreds of thousands
 
 
 class SmtpSink:
@@ -131,12 +133,12 @@ class Stamps:
 
 
 class StampingSink:
-    """Takes mail and notes when: `mail_at` and `end_at` by recipient (perf_counter seconds). Keeps every `keep`-th mail.
+    """Takes mail and notes when: `mail_at` and `end_at` by recipient (perf_counter seconds). Keeps every KEEP-th mail.
 
     MAIL came when the kernel had it: on a full machine the sink, which stands for somebody else's, gets to it milliseconds later.
     """
 
-    def __init__(self, address: str, port: int, *, pause: float = 0, keep: int = 25) -> None:
+    def __init__(self, address: str, port: int, *, pause: float = 0) -> None:
         self.pause = pause
         self.mail_at: dict[str, float] = {}
         self.end_at: dict[str, float] = {}
@@ -144,7 +146,6 @@ class StampingSink:
         self.count = 0
         self.by_domain: Counter[str] = Counter()
         self.last_at = 0.0
-        self.keep = keep
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # what is to be said after its pause
         self._numbers = count()
         self._is_over = False
@@ -174,7 +175,7 @@ class StampingSink:
         self.count += 1
         self.by_domain[recipient.rpartition("@")[2]] += 1
         self.last_at = end_at
-        if self.count % self.keep == 0:
+        if self.count % KEEP == 0 and len(self.kept) < MOST_KEPT:
             self.kept.append(mail.replace(b"\r\n..", b"\r\n."))
 
     def forget(self, connection: socket.socket) -> None:

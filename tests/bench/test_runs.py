@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -13,12 +15,31 @@ from hypothesis import strategies as st
 
 BURN = """
 import sys, time
-while time.process_time() < 0.3:
-    pass
-print("burnt", flush=True)
-sys.stdin.read()
+for _ in sys.stdin:
+    begun = time.process_time()
+    while time.process_time() - begun < 0.5:
+        pass
+    print("burnt", flush=True)
 """
-TICKS = 0.05  # /proc counts in hundredths of a second, and the readings lie a little apart
+AT_LEAST = 0.4  # of half a second: /proc counts in hundredths, and the two readings are not of one instant
+
+
+@contextmanager
+def burner() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=10)
+
+
+def burnt(process: subprocess.Popen[bytes]) -> bytes:
+    """Have it use half a second of a processor."""
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(b"burn\n")
+    process.stdin.flush()
+    return process.stdout.readline()
 
 
 def bench(*, quick: bool = False) -> Bench:
@@ -57,22 +78,14 @@ def test_several_runs_are_reported_as_their_median_and_one_by_one() -> None:
 
 
 def test_cpu_of_processes_that_are_not_measured_is_foreign() -> None:
-    burner = subprocess.Popen([sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert burner.stdout
-        usage = metered({"load": [-os.getpid()]}, burner.stdout.readline).usage
-        assert usage.foreign * usage.wall * (os.cpu_count() or 1) > 0.3 - TICKS
-    finally:
-        burner.communicate(timeout=10)
+    with burner() as process:
+        usage = metered({"load": [-os.getpid()]}, lambda: burnt(process)).usage
+    assert usage.foreign * usage.wall * (os.cpu_count() or 1) > AT_LEAST
 
 
 def test_cpu_of_a_measured_process_is_its_group_s() -> None:
-    burner = subprocess.Popen([sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert burner.stdout
-        taken_ = metered({"burner": [burner.pid], "load": [-os.getpid()]}, burner.stdout.readline)
-        assert taken_.value == b"burnt\n"
-        assert taken_.usage.cpu["burner"] > 0.3 - 2 * TICKS
-        assert taken_.usage.processes == {"burner": 1, "load": 1}
-    finally:
-        burner.communicate(timeout=10)
+    with burner() as process:
+        found = metered({"burner": [process.pid], "load": [-os.getpid()]}, lambda: burnt(process))
+    assert found.value == b"burnt\n"
+    assert found.usage.cpu["burner"] > AT_LEAST
+    assert found.usage.processes == {"burner": 1, "load": 1}
