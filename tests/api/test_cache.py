@@ -145,3 +145,15 @@ def test_who_slows_down_finds_tokens_again_however_many_were_taken(taken: float,
     bucket = TokenBucket(rate, burst=2 * rate, tokens=2 * rate, counted_at=0)
     bucket.take(taken, 0)
     assert any(bucket.take(share * rate, now) for now in range(1, 7))
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.integers(1, 60)), max_size=50), st.floats(0, 10))
+def test_a_bucket_has_what_it_would_give(takes: list[tuple[float, int]], later: float) -> None:
+    bucket, now = TokenBucket(rate=5, burst=50, tokens=50, counted_at=0), 0.0
+    for step, amount in takes:
+        now += step
+        bucket.take(amount, now)
+    before = bucket.tokens
+    had = bucket.has(1, now + later)
+    assert bucket.tokens == before
+    assert bucket.take(1, now + later) is had

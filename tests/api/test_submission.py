@@ -91,6 +91,20 @@ def test_a_key_beyond_its_transactional_rate_sends_bulk_until_it_slows_down() ->
     assert streams.choose(grant(), 51) is Stream.BULK
 
 
+def test_what_comes_next_is_known_to_be_bulk_from_its_key_and_rate_alone() -> None:
+    now = 0.0
+    streams = Streams(bulk_above=50, rate=10, burst=20, now=lambda: now)
+    assert streams.expects_bulk(grant(Stream.BULK))
+    assert not streams.expects_bulk(grant(Stream.TRANSACTIONAL))
+    assert not streams.expects_bulk(grant())
+    streams.choose(grant(), 20)
+    assert streams.expects_bulk(grant())
+    assert not streams.expects_bulk(grant(Stream.TRANSACTIONAL))
+    now = 0.2
+    assert not streams.expects_bulk(grant())
+    assert streams.choose(grant(), 1) is Stream.TRANSACTIONAL  # being asked took nothing
+
+
 def test_recent_submissions_are_known_to_their_tenant_for_seconds() -> None:
     now = 0.0
     recent = Recent(lambda: now)

@@ -113,3 +113,13 @@ def test_what_is_taken_out_is_gone_and_the_rest_is_not(items: list[tuple[Stream,
     rest = [item[2] for _ in range(len(queue)) if (item := queue.pop()) is not None]
     assert sorted(rest) == list(range(0, len(items), 2))
     assert queue.pop() is None
+
+
+@given(st.lists(st.tuples(streams, tenants), max_size=10))
+def test_only_what_no_other_transactional_mail_waits_beside_is_urgent(putters: list[tuple[Stream, str]]) -> None:
+    queue: ReadyQueue[Item] = ReadyQueue(1000)
+    for number, (stream, tenant) in enumerate(putters):
+        queue.put(stream, tenant, (stream, tenant, number))
+    hurried = [(stream, tenant, number) for number, (stream, tenant) in enumerate(putters) if stream is Stream.TRANSACTIONAL]
+    assert queue.pop_urgent() == (hurried[0] if len(hurried) == 1 else None)
+    assert len(queue) == len(putters) - (len(hurried) == 1)

@@ -127,6 +127,11 @@ def deliver_queue(group: str, shard: int, stream: Stream) -> str:
     return f"deliver.{group}.{shard}.{stream}"
 
 
+def is_transactional(queue: str) -> bool:
+    """Tell whether a queue of jobs carries transactional mail."""
+    return queue.endswith(f".{Stream.TRANSACTIONAL}")
+
+
 def deliver_key(group: str, shard: int, stream: Stream) -> str:
     """The routing key of one shard and stream on `mail.deliver`."""
     return f"{group}.{shard}.{stream}"

@@ -110,6 +110,10 @@ class Desk:
         self._now = now
         self._entropy = entropy
 
+    def gives_way(self, grant: Grant) -> bool:
+        """What comes with this key is bulk, and there is transactional mail."""
+        return self._outbox.is_hurried and self._streams.expects_bulk(grant)
+
     async def accept(self, grant: Grant, draft: Draft, key: str | None) -> Acceptance:
         """Take a request over, or say why not. Nothing is done before all that can be known against it is known."""
         request = draft.request

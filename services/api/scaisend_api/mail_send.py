@@ -68,7 +68,7 @@ class MailSend:
         if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isascii() and key.isprintable()):
             return answer.KEY_MALFORMED
         try:
-            draft = await self._draft(call, keyed=key is not None)
+            draft = await self._draft(call, grant, keyed=key is not None)
         except BodyTooLarge:
             return answer.TOO_LARGE
         except BodyUnreadable:
@@ -85,10 +85,10 @@ class MailSend:
             log.warning("mail_not_taken", why=acceptance.why, tenant_id=grant.tenant_id)
         return answer_of(acceptance)
 
-    async def _draft(self, call: Call, *, keyed: bool) -> Draft | None:
+    async def _draft(self, call: Call, grant: Grant, *, keyed: bool) -> Draft | None:
         """Read the body and forget its bytes; None where there are none."""
         body = await call.body()
-        if len(body) > LONG:
+        if len(body) > LONG or self._desk.gives_way(grant):
             await self._turns.turn()
         return draft_of(body, self._now(), self._limits, keyed=keyed) if body else None
 

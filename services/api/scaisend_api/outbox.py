@@ -68,9 +68,11 @@ class Outbox:
         if found is None:
             found = self._lanes[lane] = _Lane(self._publisher, lane, self._interval)
         weight = 1.0 if alone else max(len(encoded) / MESSAGE_BYTES, recipients / RECIPIENTS)
-        return found.add(encoded, weight, gives_way=is_bulk and self._is_hurried())
+        return found.add(encoded, weight, gives_way=is_bulk and self.is_hurried)
 
-    def _is_hurried(self) -> bool:
+    @property
+    def is_hurried(self) -> bool:
+        """There is transactional mail, or was a moment ago."""
         return self._clock() - self._hurried_at < HEEDED
 
     def __repr__(self) -> str:

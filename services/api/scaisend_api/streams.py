@@ -34,3 +34,10 @@ class Streams:
                 self._buckets.clear()
             bucket = self._buckets[grant.key_id] = TokenBucket(self._rate, self._burst, self._burst, now)
         return Stream.TRANSACTIONAL if bucket.take(recipients, now) else Stream.BULK
+
+    def expects_bulk(self, grant: Grant) -> bool:
+        """Tell whether a key's next submission is bulk, whatever is in it."""
+        if grant.stream is not None:
+            return grant.stream is Stream.BULK
+        bucket = self._buckets.get(grant.key_id)
+        return bucket is not None and not bucket.has(1, self._now())

@@ -14,6 +14,10 @@ class TokenBucket:
     tokens: float
     counted_at: float
 
+    def has(self, amount: float, now: float) -> bool:
+        """Tell whether so many tokens are there."""
+        return amount <= min(self.burst, self.tokens + max(0.0, now - self.counted_at) * self.rate)
+
     def take(self, amount: float, now: float) -> bool:
         """Take so many tokens; tell whether they were all there. A clock that goes back brings none.
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -81,20 +80,14 @@ class Deliverer:
         """Send jobs over these paths."""
         self._paths = paths
 
-    async def handle(self, incoming: Incoming[JobBatch]) -> Settlement:
-        """Ack a message when all that follows from each of its jobs is confirmed: at that instant their attempts have happened.
+    def handle(self, incoming: Incoming[JobBatch]) -> Coroutine[None, None, Settlement]:
+        """Take the jobs of a message in; ack it when all that follows from each is confirmed: at that instant their attempts have happened.
 
         A crash before that brings the message again; its jobs then meet the ledger, and what was concluded is only published again.
         """
-        held = self._held[incoming.queue]
-        held.messages += 1
-        try:
-            async with self._quarantine(incoming):
-                ends = [await end for end in [self._take(job, incoming).end for job in incoming.value.jobs]]
-        finally:
-            held.messages -= 1
-        fail_here("deliverer.after_publish_before_ack")
-        return Retry(timedelta(0)) if End.PUT_BACK in ends else Ack()
+        if incoming.failures >= SUSPECT:
+            return self._handle_alone(incoming)
+        return self._settlement(incoming, self._take_all(incoming))
 
     async def work(self, path: Path, waiting: Waiting) -> None:
         """Bring one job to its end. A crash before the final dot repeats the attempt, one between dot and record leaves it in doubt."""
@@ -115,6 +108,23 @@ class Deliverer:
         """Park a job that no code was prepared for, alone."""
         log.error("job_broken", delivery_id=waiting.job.delivery_id, exc_info=error)
         await self._settle(waiting, parked(waiting.job, waiting.queue, f"{type(error).__name__}: {error}"))
+
+    async def _handle_alone(self, incoming: Incoming[JobBatch]) -> Settlement:
+        async with self._alone:
+            return await self._settlement(incoming, self._take_all(incoming))
+
+    async def _settlement(self, incoming: Incoming[JobBatch], taken: list[Waiting]) -> Settlement:
+        held = self._held[incoming.queue]
+        held.messages += 1
+        try:
+            ends = [await waiting.end for waiting in taken]
+        finally:
+            held.messages -= 1
+        fail_here("deliverer.after_publish_before_ack")
+        return Retry(timedelta(0)) if End.PUT_BACK in ends else Ack()
+
+    def _take_all(self, incoming: Incoming[JobBatch]) -> list[Waiting]:
+        return [self._take(job, incoming) for job in incoming.value.jobs]
 
     def _take(self, job: Job, incoming: Incoming[JobBatch]) -> Waiting:
         """Take a job in, or find it at work already: then this copy of its message only waits for the same end."""
@@ -197,9 +207,6 @@ class Deliverer:
         key = waiting.job.delivery_id, waiting.job.attempt
         if self._jobs.get(key) is waiting:
             del self._jobs[key]
-
-    def _quarantine(self, incoming: Incoming[JobBatch]) -> AbstractAsyncContextManager[object]:
-        return self._alone if incoming.failures >= SUSPECT else nullcontext()
 
     def __repr__(self) -> str:
         return f"<Deliverer: {len(self._jobs)} jobs>"

@@ -1,7 +1,8 @@
 """Paths: for each (source, site) the jobs that are ready, the connections, and the pace; and whose turn it is.
 
-Paths take turns, one job at a time, while fewer attempts are under way in the process than its processor can do (concurrency). Nothing
-starts on a shard that is not surely ours.
+Paths take turns, one job at a time, while fewer attempts are under way in the process than its processor can do (concurrency). A
+transactional mail before which no other waits on its path begins as it comes, while few do. Nothing starts on a shard that is not surely
+ours.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable
 
 from prometheus_client import Gauge
 
-from scaisend_common.messages import Job, Line
+from scaisend_common.messages import Job, Line, Stream
 from scaisend_deliverer.backlog import Backlog
 from scaisend_deliverer.concurrency import LOOK_EVERY, Concurrency
 from scaisend_deliverer.connections import IDLE_SECONDS, Connections
@@ -25,6 +26,7 @@ LONGEST_READY = 240.0  # seconds; with an attempt of 15 minutes well below the b
 TELL_EVERY = 0.5  # seconds
 SLOW_AFTER = 1.0  # seconds from which on an attempt is taken to wait for its server
 LAST = 5.0  # seconds for a transaction whose final dot was sent, when its shard is left
+AHEAD = 2  # transactional mails that begin at once, though as many attempts are under way as the processor can do
 FORGET_AFTER = 300.0  # seconds without a job
 READY = Gauge("scaisend_ready_jobs", "Jobs that wait for a connection")
 UNDER_WAY = Gauge("scaisend_attempts_under_way", "Attempts under way")
@@ -105,6 +107,7 @@ class Paths:
         self._turns: deque[Path] = deque()
         self._has_started = False  # an attempt, in this round of the event loop
         self._under_way = 0
+        self._ahead = 0  # of them, those that began beside the turns
         self._takeover_until: dict[int, float] = {}
         self._beside: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
@@ -115,6 +118,8 @@ class Paths:
         path.used_at = waiting.since
         displaced = path.ready.put(waiting.job.stream, waiting.job.tenant_id, waiting)
         self._send_elsewhere(path, [displaced] if displaced is not None else path.ready.trim(path.backlog.room))
+        if waiting.job.stream is Stream.TRANSACTIONAL:
+            self._go_ahead(path)
         self._queue(path)
         self._start()
 
@@ -175,7 +180,11 @@ class Paths:
             self._queue(path)
         READY.set(sum(len(path.ready) for path in self._paths.values()))
         UNDER_WAY.set(self._under_way)
-        self._slow = sum(now - waiting.began_at > SLOW_AFTER for path in self._paths.values() for waiting in path.running)
+        slow = [waiting for path in self._paths.values() for waiting in path.running if now - waiting.began_at > SLOW_AFTER]
+        self._slow = len(slow)
+        for waiting in slow:  # it keeps nobody else from going ahead
+            self._ahead -= waiting.is_ahead
+            waiting.is_ahead = False
         self._start()
 
     def _is_busy(self, path: Path) -> bool:
@@ -208,11 +217,21 @@ class Paths:
             path = self._turns.popleft()
             path.is_queued = False
             if path.has_room() and self._may_start(path.shard) and (waiting := path.ready.pop()) is not None:
+                self._has_started = True
+                self._loop.call_soon(self._next_round)
                 self._run(path, waiting)
                 self._queue(path)  # one that may not start is queued again at its next end, or by the sweep
 
+    def _go_ahead(self, path: Path) -> None:
+        """Start the path's only transactional mail beside the turns; where several wait, each has its turn."""
+        may_begin = self._ahead < AHEAD and self._under_way < self._most and path.has_room() and self._may_start(path.shard)
+        if may_begin and (waiting := path.ready.pop_urgent()) is not None:
+            self._ahead += 1
+            waiting.is_ahead = True
+            self._run(path, waiting)
+
     def _may_begin(self) -> bool:
-        return self._under_way < self._most and self._under_way - self._slow < self._concurrency.allowed
+        return self._under_way < self._most and self._under_way - self._ahead - self._slow < self._concurrency.allowed
 
     def _next_round(self) -> None:
         self._has_started = False
@@ -229,8 +248,6 @@ class Paths:
 
     def _run(self, path: Path, waiting: Waiting) -> None:
         self._under_way += 1
-        self._has_started = True
-        self._loop.call_soon(self._next_round)
         if not self._is_looking:
             self._is_looking = True
             self._loop.call_later(LOOK_EVERY, self._look, self._loop.time() + LOOK_EVERY)
@@ -244,6 +261,7 @@ class Paths:
         if waiting not in path.running:
             return
         self._under_way -= 1
+        self._ahead -= waiting.is_ahead
         path.running.discard(waiting)
         path.ended += waiting.transaction is not None
         path.used_at = self._loop.time()

@@ -97,6 +97,10 @@ class ReadyQueue(Generic[T]):
         self._turn = (self._turn + 1) % (SHARE + 1)
         return self._bulk.pop() if self._turn == 0 else self._transactional.pop()
 
+    def pop_urgent(self) -> T | None:
+        """Return the transactional item that waits alone, or None: where several wait, tenants have their turns."""
+        return self._transactional.pop() if self._transactional.size == 1 else None
+
     def trim(self, keep: int) -> list[T]:
         """Take out the newest of the longest line, of either stream, until `keep` are left: who has most waiting, waits."""
         taken: list[T] = []

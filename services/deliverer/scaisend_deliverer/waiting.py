@@ -29,6 +29,7 @@ class Waiting:
     task: asyncio.Task[None] | None = None
     transaction: Transaction | None = None
     began_at: float = 0.0  # loop time
+    is_ahead: bool = False  # it began beside the turns
     is_ending: bool = False  # its attempt was made: what follows must be written
 
     def finish(self, end: End) -> None:

@@ -16,7 +16,7 @@ from scaisend_common.plumbing.dns import Resolver
 from scaisend_common.plumbing.postgres import Pool
 from scaisend_common.plumbing.redis import Redis
 from scaisend_common.plumbing.service import Loop, Readiness
-from scaisend_common.topology import CONTROL
+from scaisend_common.topology import CONTROL, is_transactional
 from scaisend_deliverer.attempt import Attempts
 from scaisend_deliverer.bars import reason_to_drop
 from scaisend_deliverer.connections import Connections, Egress
@@ -82,7 +82,9 @@ def wire(settings: Settings, pool: Pool, ledger_redis: Redis, redis: Redis, publ
         tell=Telling(settings.group, publisher).tell,
         jitter=random.random,
     )
-    consumer = Consumer(settings.amqp_url, [], decode_jobs, deliverer.handle, name=NAME, prefetch=settings.prefetch())
+    consumer = Consumer(
+        settings.amqp_url, [], decode_jobs, deliverer.handle, name=NAME, prefetch=settings.prefetch(), goes_first=is_transactional
+    )
     exclusive = ExclusiveQueues(settings.amqp_url, NAME, lost=shards.lost)
     deliverer.use(paths)
     shards.use(exclusive, consumer, paths)

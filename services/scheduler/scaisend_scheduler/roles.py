@@ -27,6 +27,8 @@ from scaisend_scheduler.sites import Sites
 from scaisend_scheduler.upkeep.housekeeping import Housekeeping
 from scaisend_scheduler.upkeep.refill import Refill
 
+# Messages, of 16 recipients each unless one submission has more. As many come at once when a batch is acked: with bulk that is a load.
+MOST = {Stream.TRANSACTIONAL: 32, Stream.BULK: 6}
 T = TypeVar("T")
 
 
@@ -61,7 +63,7 @@ def route(parts: Parts) -> Role:
             router.handle,
             name=f"scheduler-route-{stream}",
             prefetch=64,  # a queue; 192 KiB at most each, unless a single submission is longer
-            most=32,  # of 16 recipients each, unless one submission has more
+            most=MOST[stream],
             linger=timedelta(0),  # what comes while it routes is company enough
             concurrency=2 if stream is Stream.TRANSACTIONAL else 1,  # one waits for Postgres or DNS while the other is planned
             outages=OUTAGES,

@@ -113,6 +113,8 @@ class Router:
         sites = await self._sites.of(each.rcpt.domain for each in load)
         plan = plan_of(load, barred, sites, self._egress, self._now(), due_at=self._due_at)
         fail_here("scheduler.route.before_publish")
+        if load[0].message.stream is Stream.BULK:
+            await asyncio.sleep(0)  # each half of a load is a millisecond or two
         messages = [*pack_jobs(plan.jobs), *pack_items(plan.waiting), *pack_events(plan.events, self._egress.topology)]
         if full := await publish_what_fits(self._publisher, messages):
             await self._let_wait(full)

@@ -97,6 +97,25 @@ async def test_bytes_that_do_not_decode_park_before_any_batch(broker: Broker) ->
     assert await broker.is_empty("q")
 
 
+async def test_messages_are_decoded_when_their_batch_begins(broker: Broker) -> None:
+    decoded, desk = [], Desk()
+
+    def decode(body: bytes) -> str:
+        decoded.append(body)
+        return body.decode()
+
+    await broker.queue("q")
+    await broker.put("q", *(b"%d" % n for n in range(9)))
+    desk.gate.clear()
+    async with running(BatchConsumer(broker.url, ["q"], decode, desk.handle, name="t", prefetch=100, most=3, linger=timedelta(0))):
+        await eventually(lambda: desk.count() > 0)
+        await asyncio.sleep(0.2)
+        assert len(decoded) == desk.count() <= 3
+        desk.gate.set()
+        await eventually(lambda: desk.count() == 9)
+    assert len(decoded) == 9
+
+
 async def test_each_message_of_a_batch_has_its_own_settlement(broker: Broker) -> None:
     await broker.queue("q")
     await broker.put("q", b"ack", b"park", b"retry")

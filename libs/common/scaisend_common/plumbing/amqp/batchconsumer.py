@@ -58,7 +58,7 @@ class BatchConsumer(Generic[T]):
         self._handle = handle
         self._name = name
         self._concurrency = concurrency
-        self._batching: Batching[_Member[T]] = Batching(most, linger.total_seconds())
+        self._batching: Batching[Delivery] = Batching(most, linger.total_seconds())
         self._kept: list[Delivery] = []
         self._running: set[asyncio.Task[Sequence[Settlement]]] = set()
         self._linger: asyncio.TimerHandle | None = None
@@ -86,7 +86,7 @@ class BatchConsumer(Generic[T]):
         queues = self._intake.queues
         self._is_stopping = True
         await asyncio.gather(*(self._intake.stop(queue) for queue in queues))
-        for delivery in [*self._kept, *(member.delivery for member in self._batching.clear())]:
+        for delivery in [*self._kept, *self._batching.clear()]:
             delivery.requeue()
         self._kept.clear()
         while self._running:
@@ -122,14 +122,8 @@ class BatchConsumer(Generic[T]):
         self._start()
 
     def _put_in_line(self, delivery: Delivery) -> None:
-        if not delivery.is_live:
-            return
-        try:
-            value = self._decode(delivery.body)
-        except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the fate of this message, not of the consumer
-            self._settler.broken(delivery, error)
-            return
-        self._batching.add(_Member(delivery, value), asyncio.get_running_loop().time(), alone=_is_suspect(delivery))
+        if delivery.is_live:
+            self._batching.add(delivery, asyncio.get_running_loop().time(), alone=_is_suspect(delivery))
 
     def _start(self) -> None:
         """Start batches as long as some are due and places are free."""
@@ -139,11 +133,18 @@ class BatchConsumer(Generic[T]):
             if not batch:
                 self._wait_for_linger(loop)
                 return
-            live = [member for member in batch if member.delivery.is_live]
-            if live:
+            if live := [member for delivery in batch if delivery.is_live and (member := self._decoded(delivery)) is not None]:
                 task = asyncio.create_task(self._work(live))
                 self._running.add(task)
                 task.add_done_callback(partial(self._on_end, live))
+
+    def _decoded(self, delivery: Delivery) -> _Member[T] | None:
+        """Decode it when its batch begins: done as they come, a burst of them would keep the loop from all others."""
+        try:
+            return _Member(delivery, self._decode(delivery.body))
+        except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the fate of this message, not of the consumer
+            self._settler.broken(delivery, error)
+            return None
 
     def _wait_for_linger(self, loop: asyncio.AbstractEventLoop) -> None:
         due_at = self._batching.due_at()

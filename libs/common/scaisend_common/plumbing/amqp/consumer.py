@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Generic, TypeVar
@@ -21,6 +21,9 @@ T = TypeVar("T")
 class Consumer(Generic[T]):
     """One task per message. Undecodable bytes are parked; a newer version pauses the queue and alarms; an exception parks with its text.
 
+    Messages come in bursts: one is begun in each turn of the loop, but those of queues that go first as they come. To begin is to decode
+    and to call `handle`; what a plain function does before it returns its coroutine is done by then.
+
     `run()` connects, consumes and reconnects until `stop()`; `stop()` cancels the consumer, lets running handlers end and settles them.
     Acks of a contiguous finished run travel as one (`multiple`). `prefetch` is per queue. A decoder's or handler's exception with a
     true attribute `pauses_queue` is a newer version; one of `outages` keeps the message and pauses everything, longer each time.
@@ -32,10 +35,11 @@ class Consumer(Generic[T]):
         url: str,
         queues: Sequence[str],
         decode: Callable[[bytes], T],
-        handle: Callable[[Incoming[T]], Awaitable[Settlement]],
+        handle: Callable[[Incoming[T]], Coroutine[None, None, Settlement]],
         *,
         name: str,
         prefetch: int,
+        goes_first: Callable[[str], bool] = lambda _queue: False,
         outages: Outages = OUTAGES,
         parking: str = "parked",
         keep_for: timedelta = KEEP,
@@ -43,7 +47,9 @@ class Consumer(Generic[T]):
         self._decode = decode
         self._handle = handle
         self._name = name
+        self._goes_first = goes_first
         self._waiting: deque[Delivery] = deque()
+        self._has_begun = False  # one that waited, in this turn of the loop
         self._running: dict[str, set[asyncio.Task[Settlement]]] = defaultdict(set)
         self._dropping: dict[str, asyncio.Event] = {}
         self._intake = Intake(url, queues, name=name, prefetch=prefetch, deliver=self._deliver)
@@ -99,8 +105,11 @@ class Consumer(Generic[T]):
         return self._intake.is_ready
 
     def _deliver(self, delivery: Delivery) -> None:
-        self._waiting.append(delivery)
-        self._start_waiting()
+        if self._goes_first(delivery.queue) and not self._settler.pause.is_on:
+            self._begin(delivery)
+        else:
+            self._waiting.append(delivery)
+            self._start_waiting()
 
     def _keep(self, delivery: Delivery) -> None:
         if delivery.queue in self._dropping:
@@ -109,13 +118,28 @@ class Consumer(Generic[T]):
             self._waiting.append(delivery)
 
     def _start_waiting(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting and not self._settler.pause.is_on:
-            delivery = self._waiting.popleft()
-            if delivery.is_live:
-                task = loop.create_task(self._work(delivery))
-                self._running[delivery.queue].add(task)
-                task.add_done_callback(partial(self._on_end, delivery))
+        if not self._waiting or self._has_begun or self._settler.pause.is_on:
+            return
+        self._has_begun = True
+        asyncio.get_running_loop().call_soon(self._next_turn)
+        if (delivery := self._waiting.popleft()).is_live:
+            self._begin(delivery)
+
+    def _next_turn(self) -> None:
+        self._has_begun = False
+        self._start_waiting()
+
+    def _begin(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._handling(delivery))
+        self._running[delivery.queue].add(task)
+        task.add_done_callback(partial(self._on_end, delivery))
+
+    def _handling(self, delivery: Delivery) -> Coroutine[None, None, Settlement]:
+        try:
+            value = self._decode(delivery.body)
+            return self._handle(Incoming(value, delivery.queue, delivery.redelivered or delivery.tries > 0, delivery.failures))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the fate of this message, not of those beside it
+            return _failed(error)
 
     def _give_back(self, queue: str) -> None:
         for _ in range(len(self._waiting)):
@@ -124,10 +148,6 @@ class Consumer(Generic[T]):
                 delivery.requeue()
             else:
                 self._waiting.append(delivery)
-
-    async def _work(self, delivery: Delivery) -> Settlement:
-        value = self._decode(delivery.body)
-        return await self._handle(Incoming(value, delivery.queue, delivery.redelivered or delivery.tries > 0, delivery.failures))
 
     def _on_end(self, delivery: Delivery, task: asyncio.Task[Settlement]) -> None:
         """Settle by how the handler ended. A crash before this repeats the message; the broker holds it until then."""
@@ -144,3 +164,7 @@ class Consumer(Generic[T]):
     def __repr__(self) -> str:
         running = sum(map(len, self._running.values()))
         return f"<Consumer {self._name} {'ready' if self.is_ready else 'not ready'}, {running} running, {len(self._waiting)} waiting>"
+
+
+async def _failed(error: Exception) -> Settlement:
+    raise error
