@@ -44,6 +44,7 @@ class MailSend:
         self._now = now
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._turns = Turns()
+        self._bulk = Turns()  # apart: a long transactional request waits for no bulk
 
     async def __call__(self, call: Call) -> Answer:
         """Answer a call: who it is comes first, what they want second."""
@@ -88,7 +89,9 @@ class MailSend:
     async def _draft(self, call: Call, grant: Grant, *, keyed: bool) -> Draft | None:
         """Read the body and forget its bytes; None where there are none."""
         body = await call.body()
-        if len(body) > LONG or self._desk.gives_way(grant):
+        if self._desk.gives_way(grant):
+            await self._bulk.turn()
+        elif len(body) > LONG:
             await self._turns.turn()
         return draft_of(body, self._now(), self._limits, keyed=keyed) if body else None
 

@@ -16,15 +16,18 @@ class TokenBucket:
 
     def has(self, amount: float, now: float) -> bool:
         """Tell whether so many tokens are there."""
-        return amount <= min(self.burst, self.tokens + max(0.0, now - self.counted_at) * self.rate)
+        return amount <= self._refilled(now)
 
     def take(self, amount: float, now: float) -> bool:
         """Take so many tokens; tell whether they were all there. A clock that goes back brings none.
 
         What was not there is owed, up to a burst: who goes on beyond the rate finds none until they are slower than it for a while.
         """
-        self.tokens = min(self.burst, self.tokens + max(0.0, now - self.counted_at) * self.rate)
+        self.tokens = self._refilled(now)
         self.counted_at = now
         were_there = amount <= self.tokens
         self.tokens = max(-self.burst, self.tokens - amount)
         return were_there
+
+    def _refilled(self, now: float) -> float:
+        return min(self.burst, self.tokens + max(0.0, now - self.counted_at) * self.rate)
