@@ -151,3 +151,11 @@ async def test_one_that_waits_for_its_server_keeps_nobody_else_from_going_ahead(
     assert work.begun == ["quiet.test"]
     work.go.set()
     await rounds(300)
+    work.go.clear()  # when they have ended, no more go ahead than before
+    work.begun.clear()
+    for n in range(AHEAD + 3):
+        work.put(f"next{n}.test", Stream.TRANSACTIONAL)
+    await rounds(1)
+    assert len(work.begun) == AHEAD + 1
+    work.go.set()
+    await rounds(20)
