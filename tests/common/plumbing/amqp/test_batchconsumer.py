@@ -87,7 +87,7 @@ async def test_a_poisonous_message_parks_alone_and_the_others_of_its_batch_are_h
     assert await broker.is_empty("q.parked")
 
 
-async def test_bytes_that_do_not_decode_park_before_any_batch(broker: Broker) -> None:
+async def test_bytes_that_do_not_decode_park_and_are_left_out_of_their_batch(broker: Broker) -> None:
     await broker.queue("q")
     await broker.put("q", b"good", b"\x80")
     desk = Desk()

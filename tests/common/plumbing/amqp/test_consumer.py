@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -354,55 +353,3 @@ def test_a_prefetch_that_quorum_queues_refuse_is_refused() -> None:
 async def test_stopping_without_a_broker_ends(free_port: Callable[[], int]) -> None:
     async with running(consumer(f"amqp://127.0.0.1:{free_port()}", Desk()), when_ready=False):
         await asyncio.sleep(0.1)
-
-
-async def test_what_comes_in_a_burst_is_begun_one_a_turn_and_what_goes_first_as_it_comes(broker: Broker) -> None:
-    turn, begun = 0, defaultdict[str, list[int]](list)
-
-    def handle(incoming: Incoming[str]) -> Coroutine[None, None, Settlement]:
-        begun[incoming.queue].append(turn)
-        return ack()
-
-    async def ack() -> Settlement:
-        return Ack()
-
-    async def count_turns() -> None:
-        nonlocal turn
-        while True:
-            await asyncio.sleep(0)
-            turn += 1
-
-    for queue in ("q", "first"):
-        await broker.queue(queue)
-        await broker.put(queue, *[b"x"] * 20)
-    counting = asyncio.create_task(count_turns())
-    both = Consumer(broker.url, ("q", "first"), _decode, handle, name="t", prefetch=100, goes_first=lambda queue: queue == "first")
-    async with running(both):
-        await eventually(lambda: len(begun["q"]) == len(begun["first"]) == 20)
-    counting.cancel()
-    assert len(set(begun["q"])) == 20
-    assert len(set(begun["first"])) < 20
-    assert await broker.is_empty("q")
-    assert await broker.is_empty("first")
-
-
-async def test_a_handler_that_raises_before_it_returns_parks_its_message_alone(broker: Broker) -> None:
-    heard = []
-
-    def handle(incoming: Incoming[str]) -> Coroutine[None, None, Settlement]:
-        if incoming.value == "bad":
-            raise KeyError("bad")
-        heard.append(incoming.value)
-        return ack()
-
-    async def ack() -> Settlement:
-        return Ack()
-
-    await broker.queue("q")
-    await broker.put("q", b"one", b"bad", b"two")
-    async with running(Consumer(broker.url, ("q",), _decode, handle, name="t", prefetch=10, goes_first=lambda _: True)):
-        parked = await broker.get("q.parked")
-        await eventually(lambda: heard == ["one", "two"])
-    assert parked.body == b"bad"
-    assert parked.headers["x-parked-why"] == "KeyError: 'bad'"
-    assert await broker.is_empty("q")
