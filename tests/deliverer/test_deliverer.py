@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from typing import cast
 
 import aio_pika
@@ -14,17 +15,17 @@ from tests.deliverer.post import TOPOLOGY, purge
 from tests.deliverer.smtp import SOURCE, TIMERS
 
 from scaisend_common.messages import JobBatch, Line, decode_jobs, encode
-from scaisend_common.plumbing.amqp import Consumer, Publisher
+from scaisend_common.plumbing.amqp import Ack, Consumer, Incoming, Publisher, Retry
 from scaisend_common.topology import DELIVER, deliver_key, deliver_queue, parked_queue
 from scaisend_deliverer.attempt import Attempts
 from scaisend_deliverer.connections import Connections, Egress
-from scaisend_deliverer.deliverer import Deliverer, Held
+from scaisend_deliverer.deliverer import SUSPECT, Deliverer, Held
 from scaisend_deliverer.hosts import Hosts
 from scaisend_deliverer.ledger import Ledger
 from scaisend_deliverer.letter import Letter
 from scaisend_deliverer.outbox import Outbox
 from scaisend_deliverer.paths import Path, Paths
-from scaisend_deliverer.waiting import Waiting
+from scaisend_deliverer.waiting import End, Waiting
 
 PREFETCH = 10
 
@@ -62,6 +63,43 @@ class Refusing:
 
     async def _tell(self, path: Path, lines: tuple[Line, ...]) -> None:
         raise AssertionError(f"{path!r} told of {lines}")
+
+
+class Taking:
+    """Paths that only take jobs in."""
+
+    def __init__(self) -> None:
+        self.taken: list[Waiting] = []
+
+    def put(self, waiting: Waiting) -> None:
+        self.taken.append(waiting)
+
+
+async def test_a_message_is_taken_in_at_once_but_one_that_may_kill_the_process_waits_until_no_other_such_is_at_work() -> None:
+    deliverer = Deliverer(
+        cast("Attempts", None), cast("Ledger", None), cast("Outbox", None), works=lambda _: True, prefetch=PREFETCH, now=time.time
+    )
+    paths = Taking()
+    deliverer.use(cast("Paths", paths))
+    numbers = iter(range(10))
+
+    def handle(failures: int) -> asyncio.Task[Ack | Retry]:
+        batch = JobBatch((a_job(next(numbers)), a_job(next(numbers))))
+        return asyncio.ensure_future(deliverer.handle(Incoming(batch, "q", redelivered=failures > 0, failures=failures)))
+
+    plain = handle(0)
+    assert len(paths.taken) == 2  # before any task has run
+    first, second = handle(SUSPECT), handle(SUSPECT)
+    await asyncio.sleep(0)
+    assert len(paths.taken) == 4
+    for waiting in paths.taken:
+        waiting.finish(End.DONE)
+    assert await plain == await first == Ack()
+    await asyncio.sleep(0)
+    assert len(paths.taken) == 6
+    paths.taken[-1].finish(End.PUT_BACK)
+    paths.taken[-2].finish(End.DONE)
+    assert await second == Retry(timedelta(0))
 
 
 async def test_a_queue_of_many_small_messages_does_not_wait_for_company_of_what_has_ended(amqp_url: str) -> None:
